@@ -1,0 +1,1 @@
+"""From where examples are to what training and the device read."""

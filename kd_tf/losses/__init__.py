@@ -1,0 +1,1 @@
+"""Losses between a student's answer and its teacher's."""

@@ -1,0 +1,48 @@
+"""Students and teachers by name; all end in logits.
+
+A model is a function `(input_shape, num_classes, **arguments)` returning a
+`keras.Model` whose layers carry names of their own: automatic names count up
+within a process, and would differ between a run and its resumption.
+"""
+
+import importlib
+
+MODEL_NAMES = ("cnn", "mlp")
+
+
+def build_model(name, input_shape, num_classes, **arguments):
+    """Builds a model by name.
+
+    Args:
+        name: One of `MODEL_NAMES`, or `"package.module:function"` for a
+            model of your own, called in the same way.
+        input_shape: Tuple of ints, one example without its batch axis.
+        num_classes: Number of logits.
+        **arguments: Arguments of the named model.
+
+    Returns:
+        `keras.Model` from float32 (B, *input_shape) to logits (B, classes).
+
+    Raises:
+        ValueError: if there is no such model, or it cannot be built from
+            these arguments.
+    """
+    if name in MODEL_NAMES:
+        name = f"kd_tf.models.{name}:{name}"
+    module_name, _, function_name = name.partition(":")
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"There is no model '{name}'. Allowed: {', '.join(MODEL_NAMES)}, "
+            "or 'package.module:function' that Python can import. "
+            f"Received: {error}"
+        ) from error
+    try:
+        return function(tuple(input_shape), num_classes, **arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Model '{name}' cannot be built for input shape "
+            f"{tuple(input_shape)} with arguments {arguments}. "
+            f"Received: {error}"
+        ) from error

@@ -1,0 +1,51 @@
+"""Convolutional network."""
+
+import keras
+from keras import layers
+
+
+def cnn(input_shape, num_classes, *, filters, hidden, dropout):
+    """Blocks of 3x3 convolution, batch normalization, ReLU and 2x2 pooling.
+
+    After the last block the map is averaged over its pixels, or, with
+    `hidden` units, flattened into a dense layer.
+
+    Args:
+        input_shape: (height, width, channels).
+        num_classes: Number of logits.
+        filters: Channels of each block, in order. Every block but the last
+            halves height and width.
+        hidden: Units of a dense layer before the logits; 0 for none.
+        dropout: Share of features silenced before the logits, in [0, 1).
+
+    Returns:
+        `keras.Model` answering logits.
+
+    Raises:
+        ValueError: if an example is no image, or too small for the blocks.
+    """
+    smallest = 2 ** (len(filters) - 1)
+    if len(input_shape) != 3 or min(input_shape[:2]) < smallest:
+        raise ValueError(
+            f"a cnn with {len(filters)} blocks needs images (height, width, "
+            f"channels) of at least {smallest}x{smallest} pixels"
+        )
+    inputs = keras.Input(input_shape, name="image")
+    x = inputs
+    for i, channels in enumerate(filters, start=1):
+        if i > 1:
+            x = layers.MaxPooling2D(2, name=f"pool_{i - 1}")(x)
+        x = layers.Conv2D(
+            channels, 3, padding="same", use_bias=False, name=f"conv_{i}"
+        )(x)
+        # The default of 0.99 lags behind in short trainings.
+        x = layers.BatchNormalization(momentum=0.9, name=f"norm_{i}")(x)
+        x = layers.ReLU(name=f"relu_{i}")(x)
+    if hidden:
+        x = layers.Flatten(name="flatten")(x)
+        x = layers.Dense(hidden, activation="relu", name="hidden")(x)
+    else:
+        x = layers.GlobalAveragePooling2D(name="average")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    logits = layers.Dense(num_classes, name="logits")(x)
+    return keras.Model(inputs, logits, name="cnn")

@@ -1,0 +1,1 @@
+"""Smaller numbers for weights and activations."""

@@ -1,0 +1,157 @@
+"""Quantization of a float `.tflite`, by LiteRT Quantizer; no TensorFlow."""
+
+import collections
+import contextlib
+import io
+import warnings
+
+import flatbuffers
+from ai_edge_litert import schema_py_generated as schema
+from litert_quantizer import (
+    calibrator,
+    quantizer,
+    recipe,
+    recipe_manager,
+)
+from litert_quantizer.utils import qsv_utils
+
+from kd_tf.export import INPUT_NAME
+
+# name: LiteRT Quantizer's recipe, and whether it has to see examples.
+RECIPES = {
+    "weight_only_int8": (recipe.weight_only_wi8_afp32, False),
+    "int8": (recipe.static_wi8_ai8, True),
+}
+
+
+def quantize_tflite(float_path, quantized_path, recipe_name, examples):
+    """Quantizes a float `.tflite` made by `convert_to_tflite`.
+
+    Args:
+        float_path: The float file.
+        quantized_path: File to write.
+        recipe_name: `weight_only_int8` (weights int8, arithmetic float) or
+            `int8` (weights, activations and answer int8; no float left).
+        examples: uint8 array (N, ...) of training images, to learn the range
+            of every activation from: its least and greatest value.
+
+    Returns:
+        Record: the operators of the file by name, and of those, how many
+        still calculate in float.
+
+    Raises:
+        ValueError: if there is no such recipe.
+    """
+    if recipe_name not in RECIPES:
+        raise ValueError(
+            f"`recipe_name` must be one of {', '.join(RECIPES)}. "
+            f"Received: recipe_name='{recipe_name}'"
+        )
+    build_recipe, needs_examples = RECIPES[recipe_name]
+    with open(float_path, "rb") as file:
+        flatbuffer = file.read()
+    # The quantizer prints sizes and progress of its own.
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with contextlib.redirect_stderr(io.StringIO()):
+            ranges = (
+                _calibrate(flatbuffer, build_recipe(), examples)
+                if needs_examples
+                else None
+            )
+            work = quantizer.Quantizer(flatbuffer)
+            work.load_quantization_recipe(build_recipe())
+            quantized = bytes(work.quantize(ranges).quantized_model)
+    model = schema.ModelT.InitFromPackedBuf(quantized, 0)
+    if needs_examples:
+        _make_input_integer(model)
+        quantized = _pack(model)
+    with open(quantized_path, "wb") as file:
+        file.write(quantized)
+    return _operators(model)
+
+
+def _calibrate(flatbuffer, recipe_list, examples):
+    # The default is a moving average of the extremes, which clips.
+    work = calibrator.Calibrator(
+        flatbuffer, num_threads=1, qsv_update_func=qsv_utils.min_max_update
+    )
+    manager = recipe_manager.RecipeManager()
+    manager.load_quantization_recipe(recipe_list)
+    samples = [{INPUT_NAME: example[None]} for example in examples]
+    work.calibrate({"serving_default": samples}, manager)
+    return work.get_model_qsvs()
+
+
+def _make_input_integer(model):
+    """Replaces CAST to float and QUANTIZE by one QUANTIZE from uint8.
+
+    A pixel is a uint8 number of scale 1 and zero point 0 as it stands, so the
+    device need not touch a float.
+    """
+    graph = model.subgraphs[0]
+    (image,) = graph.inputs
+    after = _consumers(graph, image)
+    if [_name(model, op) for op in after] != ["CAST"]:
+        return
+    cast = after[0]
+    (pixels,) = cast.outputs
+    quantize = _consumers(graph, pixels)
+    if [_name(model, op) for op in quantize] != ["QUANTIZE"]:
+        return
+    graph.tensors[image].quantization = schema.QuantizationParametersT(
+        scale=[1.0], zeroPoint=[0]
+    )
+    quantize[0].inputs = [image]
+    graph.operators.remove(cast)
+    _remove_tensor(model, pixels)
+
+
+def _remove_tensor(model, index):
+    graph = model.subgraphs[0]
+    del graph.tensors[index]
+
+    def moved(i):
+        return i - 1 if i > index else i
+
+    graph.inputs = [moved(i) for i in graph.inputs]
+    graph.outputs = [moved(i) for i in graph.outputs]
+    for op in graph.operators:
+        op.inputs = [moved(i) for i in op.inputs]
+        op.outputs = [moved(i) for i in op.outputs]
+    for signature in model.signatureDefs:
+        for tensor in (*signature.inputs, *signature.outputs):
+            tensor.tensorIndex = moved(tensor.tensorIndex)
+
+
+def _consumers(graph, tensor):
+    return [op for op in graph.operators if tensor in op.inputs]
+
+
+def _pack(model):
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def _operators(model):
+    graph = model.subgraphs[0]
+    float_ops = collections.Counter()
+    all_ops = collections.Counter()
+    for op in graph.operators:
+        all_ops[_name(model, op)] += 1
+        tensors = [i for i in (*op.inputs, *op.outputs) if i >= 0]
+        types = {graph.tensors[i].type for i in tensors}
+        float_ops[_name(model, op)] += schema.TensorType.FLOAT32 in types
+    return {"operators": dict(all_ops), "in_float": dict(+float_ops)}
+
+
+_OPERATOR_NAMES = {
+    code: name
+    for name, code in vars(schema.BuiltinOperator).items()
+    if isinstance(code, int)
+}
+
+
+def _name(model, op):
+    return _OPERATOR_NAMES[model.operatorCodes[op.opcodeIndex].builtinCode]

@@ -1,0 +1,1 @@
+"""Records -> tables, curves, one page. Formats; measures nothing."""

@@ -1,0 +1,102 @@
+"""Who teaches: a frozen model that answers logits.
+
+Shapes: B examples, C classes.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class FrozenTeacher:
+    """Answers in inference mode, and lets no gradient through.
+
+    Not a Keras layer, on purpose: whoever holds it does not save it, does
+    not train it and does not change its `trainable`.
+
+    Args:
+        model: `keras.Model` answering logits (B, C).
+    """
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, x):
+        return tf.stop_gradient(self.model(x, training=False))
+
+
+def load_classifier(path):
+    """Loads a `.keras` file without running code that it may carry.
+
+    Raises:
+        ValueError: if it is no model, or one that only unsafe loading opens.
+    """
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"{path} cannot be loaded. Allowed: a `.keras` file of Keras 3 "
+            "that loads with safe_mode=True (no Lambda layers, no classes of "
+            f"your own). Received: {type(error).__name__}: {reason}"
+        ) from error
+
+
+def check_classifier(model, examples, num_classes, name):
+    """Refuses a model that cannot teach or learn here, and says why.
+
+    Args:
+        model: `keras.Model`.
+        examples: Float array (B, ...), normalized as in training.
+        num_classes: Number of classes C of the data.
+        name: What to call the model in a message.
+
+    Raises:
+        ValueError: if the model does not take these examples, does not answer
+            one logit a class, answers probabilities, or answers NaN.
+    """
+    try:
+        answers = model(examples, training=False)
+    except Exception as error:
+        raise ValueError(
+            f"{name} does not take the examples. Allowed: input of shape "
+            f"{('B', *examples.shape[1:])}. Received: a model whose input is "
+            f"{getattr(model, 'input_shape', 'unknown')}"
+        ) from error
+    shape = tuple(getattr(answers, "shape", ()))
+    if shape != (len(examples), num_classes):
+        raise ValueError(
+            f"{name} has the wrong output width. Allowed: one logit for each "
+            f"of the {num_classes} classes. Received: output of shape "
+            f"{('B', *shape[1:])}"
+        )
+    answers = np.asarray(answers, dtype="float32")
+    if not np.isfinite(answers).all():
+        raise ValueError(
+            f"{name} does not answer with numbers. Allowed: finite logits. "
+            "Received: NaN or infinity on the validation examples"
+        )
+    if _ends_in_softmax(model) or _are_probabilities(answers):
+        raise ValueError(
+            f"{name} ends in softmax. Allowed: logits, the values before "
+            "softmax. Received: probabilities; rebuild the last layer with "
+            "activation=None and copy its weights"
+        )
+
+
+def _ends_in_softmax(model):
+    layers = getattr(model, "layers", None)
+    if not layers:
+        return False
+    if isinstance(layers[-1], keras.Model):
+        return _ends_in_softmax(layers[-1])
+    activation = getattr(layers[-1], "activation", None)
+    return (
+        isinstance(layers[-1], keras.layers.Softmax)
+        or activation is keras.activations.softmax
+    )
+
+
+def _are_probabilities(answers):
+    sums_to_one = np.allclose(answers.sum(axis=-1), 1, atol=1e-3)
+    return answers.shape[-1] > 1 and (answers >= 0).all() and sums_to_one

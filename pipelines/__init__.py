@@ -1,0 +1,1 @@
+"""When what happens: one command, one config, one run folder."""

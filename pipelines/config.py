@@ -1,0 +1,245 @@
+"""Everything an experiment may set: one model a section, ranges beside fields.
+
+Defaults live here and nowhere else. Paths are relative to the folder the
+command is run in.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from kd_tf.models import MODEL_NAMES
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False
+    )
+
+
+class Data(Section):
+    """Where examples come from and how they are cut and shown."""
+
+    source: Literal["digits", "npz", "tfds"]
+    name: str | None = None  # of a TFDS builder, for source: tfds
+    manual_dir: str | None = None  # its source files, instead of a download
+    path: str | None = None  # of the archive, for source: npz
+    image_size: list[Count] | None = Field(
+        default=None, min_length=2, max_length=2
+    )  # [height, width], for data sets whose images differ in size
+    validation_share: Share = 0.1
+    test_share: Share = 0.2  # only where the source has no test part
+    mean: float | list[float] = 0.0  # models see (pixel - mean) / std
+    std: float | list[float] = 255.0
+    batch_size: Count = 128
+
+    @field_validator("std")
+    @classmethod
+    def _std_is_positive(cls, std):
+        if not all(s > 0 for s in (std if isinstance(std, list) else [std])):
+            raise ValueError("must be greater than 0")
+        return std
+
+    @model_validator(mode="after")
+    def _source_has_what_it_reads(self):
+        reads = {"digits": None, "npz": "path", "tfds": "name"}
+        for source, key in reads.items():
+            if key and source == self.source and getattr(self, key) is None:
+                raise ValueError(f"source '{source}' needs the key '{key}'")
+            if key and source != self.source and getattr(self, key) is not None:
+                raise ValueError(
+                    f"the key '{key}' is for source '{source}' alone"
+                )
+        for key in ("manual_dir", "image_size"):
+            if self.source != "tfds" and getattr(self, key) is not None:
+                raise ValueError(f"the key '{key}' is for source 'tfds' alone")
+        return self
+
+
+class CnnArguments(Section):
+    filters: list[Count] = Field(default=[32, 64], min_length=1)
+    hidden: int = Field(default=0, ge=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+class MlpArguments(Section):
+    hidden: list[Count] = [128]
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+MODEL_ARGUMENTS = {"cnn": CnnArguments, "mlp": MlpArguments}
+
+
+class Network(Section):
+    """A model by name and arguments, and what it may cost to train."""
+
+    model: str | None = None  # cnn, mlp, or "package.module:function"
+    args: dict[str, Any] = Field(default={}, validate_default=True)
+    path: str | None = None  # of a finished .keras file, instead of training
+    epochs: Count = 10
+    learning_rate: Rate = 1e-3
+
+    @field_validator("model")
+    @classmethod
+    def _model_exists(cls, model):
+        if model is not None and model not in MODEL_NAMES and ":" not in model:
+            raise ValueError(
+                f"must be one of {', '.join(MODEL_NAMES)}, or "
+                "'package.module:function'"
+            )
+        return model
+
+    @field_validator("args")
+    @classmethod
+    def _arguments_fit(cls, args, info):
+        arguments = MODEL_ARGUMENTS.get(info.data.get("model"))
+        if arguments is None:
+            return args
+        return arguments.model_validate(args).model_dump()
+
+
+class Teacher(Network):
+    enabled: bool = True
+
+
+class Student(Network):
+    """The student; its budget is that of the control, too."""
+
+
+class Control(Section):
+    """The same student, same initial weights and budget, on labels only."""
+
+    enabled: bool = True
+
+
+class Distill(Section):
+    enabled: bool = True
+    temperature: float = Field(default=4.0, gt=0)
+    student_weight: float = Field(default=0.1, ge=0, le=1)
+
+
+class Prune(Section):
+    """Sparsity rises in the first `ramp_epochs`; the rest is recovery."""
+
+    enabled: bool = True
+    sparsity: float = Field(default=0.5, ge=0, lt=1)
+    epochs: int = Field(default=4, ge=2)
+    ramp_epochs: Count = 2
+    learning_rate: Rate = 1e-3
+    skip: list[str] = []
+
+    @model_validator(mode="after")
+    def _leaves_time_to_recover(self):
+        if self.ramp_epochs >= self.epochs:
+            raise ValueError(
+                "'ramp_epochs' must be less than 'epochs', to leave time to "
+                f"recover. Received: ramp_epochs={self.ramp_epochs}, "
+                f"epochs={self.epochs}"
+            )
+        return self
+
+
+class Quantize(Section):
+    """Both files are made and measured; `deliver` says which one ships."""
+
+    enabled: bool = True
+    deliver: Literal["int8", "weight_only_int8"] = "int8"
+    calibration_examples: Count = 256
+
+
+class Export(Section):
+    time_limit_s: float = Field(default=300.0, gt=0)
+
+
+class Verify(Section):
+    enabled: bool = True
+
+
+class Budget(Section):
+    """What the delivered file may cost; None means no limit."""
+
+    max_accuracy_drop: float | None = Field(default=None, ge=0, le=1)
+    max_size_kb: float | None = Field(default=None, gt=0)  # 1 kB = 1000 bytes
+    max_latency_ms: float | None = Field(default=None, gt=0)  # p50, one thread
+
+
+class Benchmark(Section):
+    enabled: bool = True
+    runs: Count = 200
+    warmup: int = Field(default=20, ge=0)
+
+
+class Config(Section):
+    """One experiment."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(default=1, ge=0, lt=2**31)
+    data: Data
+    teacher: Teacher = Teacher()
+    student: Student = Student()
+    control: Control = Control()
+    distill: Distill = Distill()
+    prune: Prune = Prune()
+    quantize: Quantize = Quantize()
+    export: Export = Export()
+    verify: Verify = Verify()
+    budget: Budget = Budget()
+    benchmark: Benchmark = Benchmark()
+
+    @model_validator(mode="after")
+    def _stages_have_what_they_need(self):
+        for section, problem in self._problems():
+            # Carries the section along, so that a message can name its line.
+            raise PydanticCustomError(
+                "stage", "{problem}", {"problem": problem, "section": section}
+            )
+        return self
+
+    def _problems(self):
+        teacher, student, budget = self.teacher, self.student, self.budget
+        distils = self.distill.enabled and student.path is None
+        if teacher.enabled and not (teacher.model or teacher.path):
+            yield "teacher", (
+                "there is no teacher. Allowed: teacher.model, teacher.path, or "
+                "teacher.enabled: false. Received: none of them"
+            )
+        if not (student.model or student.path):
+            yield "student", (
+                "there is no student. Allowed: student.model or student.path. "
+                "Received: neither"
+            )
+        if distils and not teacher.enabled:
+            yield "distill", (
+                "there is no teacher to distill. Allowed: teacher.enabled: "
+                "true, distill.enabled: false, or student.path. Received: "
+                "distill.enabled: true, teacher.enabled: false"
+            )
+        if not (distils or student.path or self.control.enabled):
+            yield "student", (
+                "no stage makes a student. Allowed: distill.enabled: true, "
+                "control.enabled: true, or student.path. Received: none of "
+                "them"
+            )
+        limits = [key for key, limit in budget if limit is not None]
+        if limits and not self.verify.enabled:
+            yield "budget", (
+                "nothing checks the budget. Allowed: verify.enabled: true, or "
+                f"no limits. Received: verify.enabled: false, {limits[0]}"
+            )
+        if budget.max_accuracy_drop is not None and not teacher.enabled:
+            yield "budget", (
+                "max_accuracy_drop needs a teacher to drop from. Allowed: "
+                "teacher.enabled: true, or no such limit. Received: "
+                f"teacher.enabled: false, {budget.max_accuracy_drop}"
+            )

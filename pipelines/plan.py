@@ -1,0 +1,176 @@
+"""Which stages a config asks for, on what they depend, and which are done."""
+
+import dataclasses
+
+from pipelines.provenance import versions
+from pipelines.workdir import hash_file, outcome
+
+_TRAINING = ("seed", "data.batch_size", "data.mean", "data.std")
+_MODELS = ("teach", "control", "distill", "prune")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What a stage depends on.
+
+    Attributes:
+        name: The stage's verb.
+        reads: Keys or sections of the config.
+        after: Earlier stages whose outcome it uses.
+        files: Keys of the config naming files from outside.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+STAGES = (
+    Stage(
+        "prepare",
+        (
+            "seed",
+            "data.source",
+            "data.name",
+            "data.manual_dir",
+            "data.image_size",
+            "data.validation_share",
+            "data.test_share",
+        ),
+        files=("data.path",),
+    ),
+    Stage(
+        "teach", (*_TRAINING, "teacher"), ("prepare",), files=("teacher.path",)
+    ),
+    Stage("control", (*_TRAINING, "student"), ("prepare",)),
+    Stage(
+        "distill",
+        (*_TRAINING, "student", "distill"),
+        ("prepare", "teach"),
+        files=("student.path",),
+    ),
+    Stage(
+        "prune",
+        (*_TRAINING, "prune", "distill"),
+        ("prepare", "teach", "control", "distill"),
+    ),
+    Stage(
+        "quantize",
+        ("quantize", "data.mean", "data.std", "export"),
+        ("prepare", "control", "distill", "prune"),
+    ),
+    Stage(
+        "export",
+        ("export", "data.mean", "data.std"),
+        ("prepare", *_MODELS, "quantize"),
+    ),
+    Stage(
+        "verify",
+        ("budget", "data.batch_size", "data.mean", "data.std"),
+        ("prepare", *_MODELS, "quantize", "export"),
+    ),
+    Stage("benchmark", ("benchmark",), ("quantize", "export")),
+    Stage(
+        "report",
+        ("name",),
+        ("prepare", *_MODELS, "quantize", "export", "verify", "benchmark"),
+    ),
+)
+
+
+def plan(config, workdir):
+    """What each stage would do: `run`, `skip` or `off`, and why.
+
+    Returns:
+        List of (stage name, action, reason).
+    """
+    rows, outcomes, running = [], {}, []
+    for stage in STAGES:
+        off = why_off(stage.name, config)
+        waits_for = [name for name in stage.after if name in running]
+        if off:
+            rows.append((stage.name, "off", off))
+        elif waits_for:
+            rows.append((stage.name, "run", f"{waits_for[0]} runs first"))
+            running.append(stage.name)
+        else:
+            why = workdir.why_not_valid(
+                stage.name, key_of(stage, config, outcomes)
+            )
+            if why:
+                rows.append((stage.name, "run", why))
+                running.append(stage.name)
+            else:
+                rows.append((stage.name, "skip", "done, nothing has changed"))
+                outcomes[stage.name] = outcome(workdir.record(stage.name))
+    return rows
+
+
+def why_off(stage, config):
+    """Why a config leaves a stage out, or None if it does not."""
+    if stage == "distill" and config.student.path:
+        return None
+    if stage == "control" and config.student.path:
+        return "student.path hands in a student trained at an unknown budget"
+    section_name = "teacher" if stage == "teach" else stage
+    section = getattr(config, section_name, None)
+    if getattr(section, "enabled", True):
+        return None
+    return f"{section_name}.enabled is false"
+
+
+def key_of(stage, config, outcomes):
+    """All that decides what a stage computes; JSON.
+
+    Args:
+        stage: `Stage`.
+        config: `Config`.
+        outcomes: {name of a finished stage: hash of its outcome}.
+    """
+    tree = config.model_dump()
+    key = {}
+    for name in stage.reads:
+        value = tree
+        for part in name.split("."):
+            value = value[part]
+        if isinstance(value, dict):
+            key.update({f"{name}.{k}": v for k, v in value.items()})
+        else:
+            key[name] = value
+    for name in stage.files:
+        section, field = name.split(".")
+        path = tree[section][field]
+        if path is not None:
+            key[f"file {name}"] = hash_file(path)
+            key.pop(name, None)
+    for name in stage.after:
+        key[f"after {name}"] = outcomes.get(name, "off")
+    key.update({f"version of {k}": v for k, v in versions().items()})
+    return key
+
+
+def models_made(config):
+    """Names of the Keras models a run makes, in the order of the road."""
+    stages = {
+        "teacher": "teach",
+        "control": "control",
+        "student": "distill",
+        "pruned": "prune",
+    }
+    return [m for m, stage in stages.items() if not why_off(stage, config)]
+
+
+def unpruned(config):
+    """The student as it leaves training: distilled, or on labels alone."""
+    return "student" if "student" in models_made(config) else "control"
+
+
+def last_model(config):
+    """The model that becomes the delivered file."""
+    return "pruned" if config.prune.enabled else unpruned(config)
+
+
+def delivered(config):
+    """Name of the file that may be delivered."""
+    return config.quantize.deliver if config.quantize.enabled else "float"

@@ -1,0 +1,171 @@
+"""What the stages that train have in common."""
+
+import os
+import warnings
+
+import keras
+import tensorflow as tf
+
+import kd_tf
+from kd_tf.data.splits import Split
+from kd_tf.data.streaming import (
+    Normalization,
+    evaluation_stream,
+    training_stream,
+)
+
+_CHECKED_EXAMPLES = 256
+
+
+def start(config):
+    """Makes what follows depend on the seed alone, not on what ran before."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(config.seed)
+    tf.config.experimental.enable_op_determinism()
+    # Every model is traced anew, which TensorFlow would warn about.
+    tf.get_logger().setLevel("ERROR")
+
+
+def build(network, workdir):
+    """A new model as the config describes it, fit for the data."""
+    found = workdir.record("prepare")["result"]
+    return kd_tf.build_model(
+        network.model,
+        found["example_shape"],
+        len(found["class_names"]),
+        **network.args,
+    )
+
+
+def check(model, name, config, workdir):
+    """Refuses a model that does not fit the data, before time is spent."""
+    found = workdir.record("prepare")["result"]
+    images = _split(workdir, "validation").images()[:_CHECKED_EXAMPLES]
+    examples = _normalization(config)(images)
+    kd_tf.check_classifier(model, examples, len(found["class_names"]), name)
+
+
+def under_teacher(student, config, workdir):
+    """The student with its teacher, or alone where there is none."""
+    if not config.teacher.enabled:
+        return student
+    return kd_tf.Distiller(
+        student,
+        load(workdir, "teacher"),
+        temperature=config.distill.temperature,
+        student_weight=config.distill.student_weight,
+    )
+
+
+def train(trainer, student, budget, config, workdir, scratch, pruning=None):
+    """Trains resumably and leaves the best epoch's weights in the student.
+
+    Args:
+        trainer: Model to fit: the student, or a `Distiller` around it.
+        student: Model whose weights are wanted.
+        budget: Section of the config with `epochs` and `learning_rate`.
+        config: `Config`.
+        workdir: `Workdir`.
+        scratch: Folder for the checkpoints.
+        pruning: `MagnitudePruning`; the best epoch is then one of those after
+            its final sparsity is reached.
+
+    Returns:
+        Result: history, best epoch (from 1), its validation scores.
+    """
+    steps = training_steps(config, workdir)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        budget.learning_rate, steps * budget.epochs
+    )
+    _compile(trainer, keras.optimizers.Adam(schedule))
+    checkpoint = kd_tf.EpochCheckpoint(
+        scratch,
+        student,
+        also=pruning.masks if pruning else (),
+        first_eligible_epoch=budget.ramp_epochs if pruning else 0,
+    )
+    first_epoch = checkpoint.resume(trainer)
+    stream, steps = training_stream(
+        _split(workdir, "train"),
+        _normalization(config),
+        batch_size=config.data.batch_size,
+        seed=config.seed,
+        epochs=budget.epochs,
+        first_epoch=first_epoch,
+    )
+    trainer.fit(
+        stream,
+        steps_per_epoch=steps,
+        initial_epoch=first_epoch,
+        shuffle=False,  # the stream is shuffled already
+        epochs=budget.epochs,
+        validation_data=evaluation(config, workdir, "validation"),
+        # Masks come first, so that what is kept is what was masked.
+        callbacks=[*([pruning] if pruning else []), checkpoint],
+    )
+    checkpoint.restore_best()
+    best = checkpoint.history[checkpoint.best_epoch]
+    return {
+        "history": checkpoint.history,
+        "best_epoch": checkpoint.best_epoch + 1,
+        "validation_accuracy": best["val_accuracy"],
+        "parameters": student.count_params(),
+    }
+
+
+def score(model, config, workdir):
+    """Measures a model that was handed in, on validation.
+
+    Raises:
+        ValueError: if its loss is no number.
+    """
+    _compile(model, "adam")
+    found = model.evaluate(
+        evaluation(config, workdir, "validation"), return_dict=True, verbose=0
+    )
+    return {
+        "validation_accuracy": found["accuracy"],
+        "validation_loss": found["loss"],
+        "parameters": model.count_params(),
+    }
+
+
+def save(model, name, scratch):
+    """Writes a model as an artefact: {name in the run folder: path}."""
+    path = os.path.join(scratch, f"{name}.keras")
+    model.save(path)
+    return {f"models/{name}.keras": path}
+
+
+def load(workdir, name):
+    return kd_tf.load_classifier(workdir.file(f"models/{name}.keras"))
+
+
+def evaluation(config, workdir, split):
+    return evaluation_stream(
+        _split(workdir, split),
+        _normalization(config),
+        batch_size=config.data.batch_size,
+    )
+
+
+def training_steps(config, workdir):
+    """Steps an epoch."""
+    count = len(_split(workdir, "train").labels())
+    return -(-count // config.data.batch_size)
+
+
+def _compile(model, optimizer):
+    model.compile(
+        optimizer,
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+
+
+def _split(workdir, name):
+    return Split.in_folder(workdir.file("data"), name)
+
+
+def _normalization(config):
+    return Normalization(config.data.mean, config.data.std)
