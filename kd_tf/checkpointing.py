@@ -20,7 +20,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         folder: Existing folder for the two files.
         student: The model whose weights are kept.
         also: Further variables without which training cannot go on, such as
-            `MagnitudePruning.masks`.
+            `MagnitudePruning.variables`.
         first_eligible_epoch: Earlier epochs, counted from 0, cannot be best.
 
     Raises:

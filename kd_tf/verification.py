@@ -26,7 +26,10 @@ def file_logits(tflite_path, images):
     output = run.get_output_details()[OUTPUT_NAME]
     scale, zero_point = output["quantization"]
     answers = np.stack(
-        [run(**{INPUT_NAME: image[np.newaxis]})[OUTPUT_NAME][0] for image in images]
+        [
+            run(**{INPUT_NAME: image[np.newaxis]})[OUTPUT_NAME][0]
+            for image in images
+        ]
     )
     if not scale:
         return answers

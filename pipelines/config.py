@@ -199,47 +199,59 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _stages_have_what_they_need(self):
-        for section, problem in self._problems():
-            # Carries the section along, so that a message can name its line.
-            raise PydanticCustomError(
-                "stage", "{problem}", {"problem": problem, "section": section}
-            )
+        for section, broken, problem in self._needs():
+            if broken:
+                # Carries the section, so that a message can name its line.
+                raise PydanticCustomError(
+                    "stage",
+                    "{problem}",
+                    {"problem": problem, "section": section},
+                )
         return self
 
-    def _problems(self):
+    def _needs(self):
         teacher, student, budget = self.teacher, self.student, self.budget
         distils = self.distill.enabled and student.path is None
-        if teacher.enabled and not (teacher.model or teacher.path):
-            yield "teacher", (
-                "there is no teacher. Allowed: teacher.model, teacher.path, or "
-                "teacher.enabled: false. Received: none of them"
-            )
-        if not (student.model or student.path):
-            yield "student", (
-                "there is no student. Allowed: student.model or student.path. "
-                "Received: neither"
-            )
-        if distils and not teacher.enabled:
-            yield "distill", (
+        limits = [key for key, limit in budget if limit is not None]
+        return [
+            (
+                "teacher",
+                teacher.enabled and not (teacher.model or teacher.path),
+                "there is no teacher. Allowed: teacher.model, teacher.path, "
+                "or teacher.enabled: false. Received: none of them",
+            ),
+            (
+                "student",
+                not (student.model or student.path),
+                "there is no student. Allowed: student.model or "
+                "student.path. Received: neither",
+            ),
+            (
+                "distill",
+                distils and not teacher.enabled,
                 "there is no teacher to distill. Allowed: teacher.enabled: "
                 "true, distill.enabled: false, or student.path. Received: "
-                "distill.enabled: true, teacher.enabled: false"
-            )
-        if not (distils or student.path or self.control.enabled):
-            yield "student", (
+                "distill.enabled: true, teacher.enabled: false",
+            ),
+            (
+                "student",
+                not (distils or student.path or self.control.enabled),
                 "no stage makes a student. Allowed: distill.enabled: true, "
                 "control.enabled: true, or student.path. Received: none of "
-                "them"
-            )
-        limits = [key for key, limit in budget if limit is not None]
-        if limits and not self.verify.enabled:
-            yield "budget", (
-                "nothing checks the budget. Allowed: verify.enabled: true, or "
-                f"no limits. Received: verify.enabled: false, {limits[0]}"
-            )
-        if budget.max_accuracy_drop is not None and not teacher.enabled:
-            yield "budget", (
+                "them",
+            ),
+            (
+                "budget",
+                limits and not self.verify.enabled,
+                "nothing checks the budget. Allowed: verify.enabled: true, "
+                "or no limits. Received: verify.enabled: false, "
+                f"{', '.join(limits)}",
+            ),
+            (
+                "budget",
+                budget.max_accuracy_drop is not None and not teacher.enabled,
                 "max_accuracy_drop needs a teacher to drop from. Allowed: "
                 "teacher.enabled: true, or no such limit. Received: "
-                f"teacher.enabled: false, {budget.max_accuracy_drop}"
-            )
+                f"teacher.enabled: false, {budget.max_accuracy_drop}",
+            ),
+        ]

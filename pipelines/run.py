@@ -43,9 +43,7 @@ def _parse(argv):
         metavar="SECTION.KEY=VALUE",
         help="override a value of the config; may be repeated",
     )
-    parser.add_argument(
-        "--workdir", help="run folder; runs/NAME if not given"
-    )
+    parser.add_argument("--workdir", help="run folder; runs/NAME if not given")
     parser.add_argument(
         "--plan",
         action="store_true",
@@ -60,7 +58,10 @@ def _run(arguments):
         logging.get_absl_handler().addFilter(_is_ours_or_a_warning)
     try:
         return _go(arguments)
-    except Exception as error:  # noqa: BLE001
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on.", file=sys.stderr)
+        return 130
+    except Exception as error:
         message = _message(error)
         if message is None:
             raise

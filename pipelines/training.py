@@ -1,7 +1,7 @@
 """What the stages that train have in common."""
 
+import math
 import os
-import warnings
 
 import keras
 import tensorflow as tf
@@ -42,6 +42,12 @@ def check(model, name, config, workdir):
     found = workdir.record("prepare")["result"]
     images = _split(workdir, "validation").images()[:_CHECKED_EXAMPLES]
     examples = _normalization(config)(images)
+    if examples.shape != images.shape:
+        raise ValueError(
+            "data.mean and data.std do not fit the images. Allowed: one "
+            f"number, or one a channel, {images.shape[-1]} here. Received: "
+            f"mean={config.data.mean}, std={config.data.std}"
+        )
     kd_tf.check_classifier(model, examples, len(found["class_names"]), name)
 
 
@@ -81,7 +87,7 @@ def train(trainer, student, budget, config, workdir, scratch, pruning=None):
     checkpoint = kd_tf.EpochCheckpoint(
         scratch,
         student,
-        also=pruning.masks if pruning else (),
+        also=pruning.variables if pruning else (),
         first_eligible_epoch=budget.ramp_epochs if pruning else 0,
     )
     first_epoch = checkpoint.resume(trainer)
@@ -93,16 +99,17 @@ def train(trainer, student, budget, config, workdir, scratch, pruning=None):
         epochs=budget.epochs,
         first_epoch=first_epoch,
     )
-    trainer.fit(
-        stream,
-        steps_per_epoch=steps,
-        initial_epoch=first_epoch,
-        shuffle=False,  # the stream is shuffled already
-        epochs=budget.epochs,
-        validation_data=evaluation(config, workdir, "validation"),
-        # Masks come first, so that what is kept is what was masked.
-        callbacks=[*([pruning] if pruning else []), checkpoint],
-    )
+    if first_epoch < budget.epochs:
+        trainer.fit(
+            stream,
+            steps_per_epoch=steps,
+            initial_epoch=first_epoch,
+            epochs=budget.epochs,
+            shuffle=False,  # the stream is shuffled already
+            validation_data=evaluation(config, workdir, "validation"),
+            # Masks come first, so that what is kept is what was masked.
+            callbacks=[*([pruning] if pruning else []), checkpoint],
+        )
     checkpoint.restore_best()
     best = checkpoint.history[checkpoint.best_epoch]
     return {
@@ -123,6 +130,11 @@ def score(model, config, workdir):
     found = model.evaluate(
         evaluation(config, workdir, "validation"), return_dict=True, verbose=0
     )
+    if not math.isfinite(found["loss"]):
+        raise ValueError(
+            f"The model's loss on validation is no number. Allowed: finite "
+            f"logits for every example. Received: loss={found['loss']}"
+        )
     return {
         "validation_accuracy": found["accuracy"],
         "validation_loss": found["loss"],

@@ -34,7 +34,11 @@ def tfds_source(name, *, manual_dir=None, image_size=None):
     shape = _example_shape(name, builder.info.features[image_key], image_size)
     _prepare(tfds, builder, name, manual_dir)
     test = next(
-        (part for part in ("test", "validation") if part in builder.info.splits),
+        (
+            part
+            for part in ("test", "validation")
+            if part in builder.info.splits
+        ),
         None,
     )
 

@@ -71,23 +71,37 @@ class MagnitudePruning(keras.callbacks.Callback):
             tf.Variable(tf.ones(kernel.shape, kernel.dtype), trainable=False)
             for kernel in kernels
         ]
-        self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._schedule = _schedule(sparsity, ramp_steps)
+        self._step = tf.Variable(-1, dtype=tf.int64, trainable=False)
+        self._last_update = tf.Variable(0, dtype=tf.int64, trainable=False)
         thresholds = [tf.Variable(0.0, trainable=False) for _ in kernels]
         self._pruning = pruning_impl.Pruning(
             lambda: self._step,
             list(zip(kernels, self.masks, thresholds, strict=True)),
-            _schedule(sparsity, ramp_steps),
+            self._schedule,
             block_size=(1, 1),
             block_pooling_type="AVG",
         )
 
+    @property
+    def variables(self):
+        """All that a training must get back to go on: masks and progress."""
+        return [*self.masks, self._last_update]
+
     def on_train_batch_end(self, batch, logs=None):
-        # The optimizer's own count, which survives a resumption.
-        self._step.assign(self.model.optimizer.iterations.value)
-        self._apply()
+        self._apply(self.model.optimizer.iterations.value)
 
     @tf.function
-    def _apply(self):
+    def _apply(self, iterations):
+        # Keras may report several steps at once and pass over the one at
+        # which an update is due, so the latest that is due is made up for.
+        frequency, end = self._schedule.frequency, self._schedule.end_step
+        due = tf.minimum(
+            tf.cast(iterations, tf.int64) // frequency * frequency, end
+        )
+        never = tf.constant(-1, tf.int64)
+        self._step.assign(tf.where(due > self._last_update, due, never))
+        self._last_update.assign(due)
         self._pruning.conditional_mask_update()
         self._pruning.weight_mask_op()
 
@@ -173,8 +187,7 @@ def _schedule(sparsity, ramp_steps):
     # The last update must fall on the last step of the ramp, or the final
     # sparsity would never be reached.
     frequency = max(1, ramp_steps // _MASK_UPDATES)
-    first = 1
-    last = first + (ramp_steps - first) // frequency * frequency
+    last = ramp_steps // frequency * frequency
     return pruning_schedule.PolynomialDecay(
-        0.0, sparsity, begin_step=first, end_step=last, frequency=frequency
+        0.0, sparsity, begin_step=0, end_step=last, frequency=frequency
     )

@@ -104,6 +104,7 @@ def tradeoff(rows):
                 alpha=0.6,
                 label=label,
             )
+        axis.margins(0.15)
         axis.set(xscale="log", xlabel="size, kB", ylabel="test accuracy")
         axis.set_title("Size, accuracy, latency (area)")
         legend = axis.legend(
