@@ -22,7 +22,9 @@ class ConversionError(ValueError):
     """A model that could not be made into a `.tflite` file."""
 
 
-def convert_to_tflite(model_path, tflite_path, *, mean, std, time_limit_s):
+def convert_to_tflite(
+    model_path, tflite_path, *, example_shape, mean, std, time_limit_s
+):
     """Converts a saved classifier to a float `.tflite` for a device.
 
     The file takes what a device has, one uint8 image `image` (1, ...), and
@@ -32,6 +34,8 @@ def convert_to_tflite(model_path, tflite_path, *, mean, std, time_limit_s):
     Args:
         model_path: `.keras` file of a model from normalized images to logits.
         tflite_path: File to write.
+        example_shape: Shape of one image, without its batch axis; fixed in
+            the file even where the model would take others.
         mean: Subtracted from every pixel, one number or one a channel.
         std: Divides what is left, one number or one a channel.
         time_limit_s: Seconds the conversion may take.
@@ -43,6 +47,7 @@ def convert_to_tflite(model_path, tflite_path, *, mean, std, time_limit_s):
     job = {
         "model_path": os.fspath(model_path),
         "tflite_path": os.fspath(tflite_path),
+        "example_shape": list(example_shape),
         "mean": mean,
         "std": std,
     }
@@ -95,7 +100,7 @@ def _last_words(done):
     return lines[-1] if lines else f"exit status {done.returncode}"
 
 
-def _convert(model_path, tflite_path, mean, std):
+def _convert(model_path, tflite_path, example_shape, mean, std):
     import keras
     import tensorflow as tf
 
@@ -104,7 +109,7 @@ def _convert(model_path, tflite_path, mean, std):
 
     model = load_classifier(model_path)
     normalize = Normalization(mean, std)
-    image = tf.TensorSpec((1, *model.input_shape[1:]), tf.uint8, INPUT_NAME)
+    image = tf.TensorSpec((1, *example_shape), tf.uint8, INPUT_NAME)
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(

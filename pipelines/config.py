@@ -53,17 +53,19 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _source_has_what_it_reads(self):
-        reads = {"digits": None, "npz": "path", "tfds": "name"}
-        for source, key in reads.items():
-            if key and source == self.source and getattr(self, key) is None:
-                raise ValueError(f"source '{source}' needs the key '{key}'")
-            if key and source != self.source and getattr(self, key) is not None:
+        needs = {"npz": "path", "tfds": "name"}.get(self.source)
+        if needs and getattr(self, needs) is None:
+            raise ValueError(
+                f"source '{self.source}' needs the key '{needs}'. Received: "
+                f"no '{needs}'"
+            )
+        owners = dict.fromkeys(("name", "manual_dir", "image_size"), "tfds")
+        for key, source in {"path": "npz", **owners}.items():
+            if getattr(self, key) is not None and source != self.source:
                 raise ValueError(
-                    f"the key '{key}' is for source '{source}' alone"
+                    f"the key '{key}' is for source '{source}' alone. "
+                    f"Received: source '{self.source}'"
                 )
-        for key in ("manual_dir", "image_size"):
-            if self.source != "tfds" and getattr(self, key) is not None:
-                raise ValueError(f"the key '{key}' is for source 'tfds' alone")
         return self
 
 

@@ -228,6 +228,7 @@ def _convert(config, workdir, model, folder):
     kd_tf.convert_to_tflite(
         workdir.file(f"models/{model}.keras"),
         path,
+        example_shape=workdir.record("prepare")["result"]["example_shape"],
         mean=config.data.mean,
         std=config.data.std,
         time_limit_s=config.export.time_limit_s,

@@ -1,6 +1,7 @@
 """Image classification data sets of TensorFlow Datasets, by name."""
 
 import difflib
+import errno
 
 import numpy as np
 
@@ -14,8 +15,8 @@ def tfds_source(name, *, manual_dir=None, image_size=None):
 
     Args:
         name: Name of a builder, such as `mnist`, or `name/config`.
-        manual_dir: Folder holding the builder's own source files; with it
-            nothing is downloaded.
+        manual_dir: Folder holding the builder's own source files; what is
+            found there is not downloaded.
         image_size: (height, width) to resize to, or None. Needed where the
             images of the data set differ in size.
 
@@ -112,9 +113,9 @@ def _prepare(tfds, builder, name, manual_dir):
     )
     try:
         builder.download_and_prepare(download_config=options)
-    except OSError:
-        raise
     except Exception as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise
         reason = str(error).strip().split("\n")[0]
         raise ValueError(
             f"TFDS data set '{name}' cannot be prepared. Allowed: a network, "

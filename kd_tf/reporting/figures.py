@@ -118,9 +118,8 @@ def tradeoff(rows):
 
 def _svg(figure):
     text = io.StringIO()
-    figure.savefig(
-        text, format="svg", bbox_inches="tight", metadata={"Date": None}
-    )
+    unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(text, format="svg", bbox_inches="tight", metadata=unsaid)
     plt.close(figure)
     # Without the XML header, which has no place inside a page.
     return text.getvalue()[text.getvalue().index("<svg") :]

@@ -1,0 +1,174 @@
+import keras
+import numpy as np
+import pytest
+
+from kd_tf import (
+    ConversionError,
+    add_labels,
+    build_model,
+    convert_to_tflite,
+    file_logits,
+    quantize_tflite,
+    read_labels,
+)
+from kd_tf.export import _last_words
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), "uint8")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A model whose padding meets a mean that is not zero, and its file."""
+    folder = tmp_path_factory.mktemp("export")
+    keras.utils.set_random_seed(1)
+    model = build_model(
+        "cnn", (8, 8, 1), 3, filters=[4, 8], hidden=0, dropout=0.5
+    )
+    model.save(folder / "model.keras")
+    convert(folder / "model.keras", folder / "model.tflite")
+    return model, folder / "model.tflite"
+
+
+def convert(model, file, mean=100.0, std=50.0, time_limit_s=120):
+    convert_to_tflite(
+        model,
+        file,
+        example_shape=(8, 8, 1),
+        mean=mean,
+        std=std,
+        time_limit_s=time_limit_s,
+    )
+
+
+def keras_logits(model):
+    return model.predict((IMAGES - 100.0) / 50.0, verbose=0)
+
+
+def interpreter(path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    loaded = Interpreter(str(path), num_threads=1)
+    loaded.allocate_tensors()
+    return loaded
+
+
+def test_file_answers_as_keras_from_raw_pixels(exported):
+    model, file = exported
+    np.testing.assert_allclose(
+        file_logits(file, IMAGES), keras_logits(model), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_input_and_output_are_named_static_and_what_a_device_has(exported):
+    loaded = interpreter(exported[1])
+    signature = loaded.get_signature_list()["serving_default"]
+    assert signature == {"inputs": ["image"], "outputs": ["logits"]}
+    (image,) = loaded.get_input_details()
+    assert image["dtype"] == np.uint8
+    assert image["shape_signature"].tolist() == [1, 8, 8, 1]
+
+
+def test_same_model_same_bytes(exported, tmp_path):
+    model_file = exported[1].with_suffix(".keras")
+    convert(model_file, tmp_path / "again.tflite")
+    assert (tmp_path / "again.tflite").read_bytes() == exported[1].read_bytes()
+
+
+def test_class_names_travel_and_do_no_harm(exported, tmp_path):
+    model, file = exported
+    labelled = tmp_path / "labelled.tflite"
+    labelled.write_bytes(file.read_bytes())
+    names = ["cat", "dog", "Käse"]
+    add_labels(labelled, names)
+    assert read_labels(labelled) == names
+    np.testing.assert_array_equal(
+        file_logits(labelled, IMAGES), file_logits(file, IMAGES)
+    )
+
+
+def test_int8_file_touches_no_float(exported, tmp_path):
+    model, file = exported
+    record = quantize_tflite(file, tmp_path / "int8.tflite", "int8", IMAGES)
+    assert record["in_float"] == {}
+    assert record["operators"]["CONV_2D"] == 2
+    loaded = interpreter(tmp_path / "int8.tflite")
+    kinds = {t["dtype"] for t in loaded.get_tensor_details()}
+    assert np.float32 not in kinds
+    (image,), (logits,) = (
+        loaded.get_input_details(),
+        loaded.get_output_details(),
+    )
+    assert (image["dtype"], image["quantization"]) == (np.uint8, (1.0, 0))
+    assert logits["dtype"] == np.int8
+
+
+def test_int8_ranges_are_not_clipped(exported, tmp_path):
+    # A moving average of the extremes gave errors a hundred times as large.
+    model, file = exported
+    quantize_tflite(file, tmp_path / "int8.tflite", "int8", IMAGES)
+    expected = keras_logits(model)
+    error = file_logits(tmp_path / "int8.tflite", IMAGES) - expected
+    assert np.mean(error**2) / np.var(expected) < 5e-3
+
+
+def test_weight_only_int8_is_smaller_and_close(exported, tmp_path):
+    model, file = exported
+    path = tmp_path / "weight_only.tflite"
+    record = quantize_tflite(file, path, "weight_only_int8", IMAGES)
+    assert "CONV_2D" in record["in_float"]
+    np.testing.assert_allclose(
+        file_logits(path, IMAGES), keras_logits(model), atol=0.05
+    )
+
+
+@pytest.mark.parametrize("recipe", ["int8", "weight_only_int8"])
+def test_quantization_repeats_to_the_byte(exported, tmp_path, recipe):
+    paths = [tmp_path / "a.tflite", tmp_path / "b.tflite"]
+    for path in paths:
+        quantize_tflite(exported[1], path, recipe, IMAGES)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_unknown_recipe_is_refused(exported, tmp_path):
+    with pytest.raises(ValueError, match="one of weight_only_int8, int8. Rec"):
+        quantize_tflite(exported[1], tmp_path / "x", "int7", IMAGES)
+
+
+def test_operators_that_are_not_builtin_are_refused(tmp_path):
+    x = keras.Input((8, 8, 1))
+    model = keras.Model(x, keras.layers.Flatten()(keras.ops.erfinv(x)))
+    model.save(tmp_path / "erfinv.keras")
+    with pytest.raises(ConversionError, match="builtin operators. Allowed: "):
+        convert(tmp_path / "erfinv.keras", tmp_path / "erfinv.tflite")
+    assert not (tmp_path / "erfinv.tflite").exists()
+
+
+def test_images_of_any_size_become_static(tmp_path):
+    x = keras.Input((None, None, 1))
+    y = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(3, 3)(x))
+    keras.Model(x, y).save(tmp_path / "any.keras")
+    convert(tmp_path / "any.keras", tmp_path / "any.tflite")
+    (image,) = interpreter(tmp_path / "any.tflite").get_input_details()
+    assert image["shape_signature"].tolist() == [1, 8, 8, 1]
+
+
+def test_conversion_has_a_time_limit(exported, tmp_path):
+    with pytest.raises(ConversionError, match="too long.*Allowed: 0.1 s"):
+        convert(
+            exported[1].with_suffix(".keras"),
+            tmp_path / "late.tflite",
+            time_limit_s=0.1,
+        )
+
+
+@pytest.mark.parametrize(
+    ("returncode", "stderr", "words"),
+    [
+        (-11, "noise", "the converter died of SIGSEGV"),
+        (1, "noise\nValueError: why\n\n", "ValueError: why"),
+        (3, "", "exit status 3"),
+    ],
+)
+def test_a_crash_is_told_from_an_error(returncode, stderr, words):
+    done = type("D", (), {"returncode": returncode, "stderr": stderr})
+    assert _last_words(done) == words

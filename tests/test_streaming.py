@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from kd_tf.data.splits import Split
+from kd_tf.data.streaming import (
+    Normalization,
+    evaluation_stream,
+    training_stream,
+)
+
+PLAIN = Normalization(0.0, 1.0)
+
+
+@pytest.fixture
+def split(tmp_path):
+    """Example i is an image full of i, labelled i."""
+    x = np.broadcast_to(np.arange(50)[:, None, None, None], (50, 2, 3, 1))
+    np.save(tmp_path / "train_x.npy", x.astype("uint8"))
+    np.save(tmp_path / "train_y.npy", np.arange(50))
+    return Split.in_folder(tmp_path, "train")
+
+
+def epochs_of(split, **options):
+    options = {"batch_size": 8, "seed": 1, "epochs": 3, **options}
+    stream, steps = training_stream(split, PLAIN, **options)
+    batches = list(stream.as_numpy_iterator())
+    labels = [y.tolist() for _, y in batches]
+    return [
+        sum(labels[i : i + steps], []) for i in range(0, len(labels), steps)
+    ]
+
+
+def test_images_stay_with_their_labels(split):
+    stream, _ = training_stream(split, PLAIN, batch_size=8, seed=1, epochs=1)
+    for x, y in stream.as_numpy_iterator():
+        assert x.dtype == np.float32
+        assert x.shape[1:] == (2, 3, 1)
+        assert (x == y[:, None, None, None]).all()
+
+
+def test_every_epoch_holds_every_example_in_an_order_of_its_own(split):
+    epochs = epochs_of(split)
+    assert len(epochs) == 3
+    assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_resumed_training_sees_what_it_would_have_seen(split):
+    assert epochs_of(split, first_epoch=1) == epochs_of(split)[1:]
+
+
+def test_seeds_share_no_order(split):
+    orders = [tuple(e) for seed in (1, 2, 3) for e in epochs_of(split, seed=seed)]
+    assert len(set(orders)) == 9
+
+
+def test_shuffling_needs_no_more_memory_than_its_buffer(split, monkeypatch):
+    monkeypatch.setattr("kd_tf.data.streaming._SHUFFLE_BUFFER_BYTES", 6 * 10)
+    (epoch,) = epochs_of(split, epochs=1)
+    assert sorted(epoch) == list(range(50))
+    # With ten in the buffer none comes out more than ten places early.
+    assert all(value < place + 10 for place, value in enumerate(epoch))
+    assert epoch != sorted(epoch)
+
+
+def test_evaluation_keeps_the_order_and_the_rest(split):
+    stream = evaluation_stream(split, PLAIN, batch_size=8)
+    batches = [y for _, y in stream.as_numpy_iterator()]
+    np.testing.assert_array_equal(np.concatenate(batches), np.arange(50))
+    assert int(stream.cardinality()) == len(batches) == 7
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "expected"),
+    [(0.0, 255.0, [0.0, 1.0]), ([55.0], [100.0], [-0.55, 2.0])],
+)
+def test_normalization_by_hand(mean, std, expected):
+    pixels = np.array([[0], [255]], "uint8")
+    found = Normalization(mean, std)(pixels)
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6)
