@@ -263,12 +263,12 @@ def test_wrong_input_gets_a_message_and_status_2(
 
 
 def test_full_disk_gets_a_message_and_loses_nothing(tiny_config, tmp_path):
-    # No file may grow over 30 kB: the data fit, the checkpoint does not.
+    # No file may grow over 100 kB: the data fit, the checkpoint does not.
     folder = tmp_path / "run"
-    limit = (30_000, 30_000)
+    limit = (100_000, 100_000)
     done = run_pipeline(
         *("--config", tiny_config, "--workdir", folder),
-        *("--set", "data.validation_share=0.5", "--set", "data.test_share=0.6"),
+        *("--set", "teacher.args={filters: [64, 64]}"),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
     )
     assert done.returncode == 2
