@@ -74,10 +74,11 @@ def main():
     parser.add_argument("--manual_dir")
     arguments = parser.parse_args()
     runs = []
+    made_with = environment()  # before the results file makes the tree dirty
     for seed in SEEDS:
         runs.append(run(seed, arguments))
         results = {
-            "environment": environment(),
+            "environment": made_with,
             "runs": runs,
             "summary": summary(runs),
         }
