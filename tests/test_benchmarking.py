@@ -17,9 +17,7 @@ def test_sizes_by_hand(tmp_path):
 
 
 def test_every_figure_of_a_file(finished_run):
-    found = benchmark_file(
-        finished_run[0] / "student.tflite", runs=5, warmup=1
-    )
+    found = benchmark_file(finished_run[0] / "student.tflite", runs=5, warmup=1)
     assert 0 < found["p50_ms"] <= found["p95_ms"]
     # The runtime with NumPy, and not the TensorFlow of whoever asked.
     assert 20 < found["peak_memory_mb"] < 200

@@ -22,8 +22,7 @@ prune:
 WRONG = [
     (
         ("temperature: 3", "temprature: 3"),
-        "FILE:10: distill has no key 'temprature'. "
-        "Did you mean 'temperature'?",
+        "FILE:10: distill has no key 'temprature'. Did you mean 'temperature'?",
     ),
     (
         ("prune:", "purne:"),
@@ -109,8 +108,7 @@ WRONG = [
     ),
     (
         ("name: trial", "name: a/b"),
-        "FILE:1: name must match ^[A-Za-z0-9][A-Za-z0-9._-]*$. "
-        "Received: 'a/b'",
+        "FILE:1: name must match ^[A-Za-z0-9][A-Za-z0-9._-]*$. Received: 'a/b'",
     ),
     (
         ("  temperature: 3", "  - 3"),
@@ -149,7 +147,10 @@ WRONG = [
         "control.enabled: true, or student.path. Received: none of them",
     ),
     (
-        ("prune:", "verify: {enabled: false}\nbudget: {max_size_kb: 2}\nprune:"),
+        (
+            "prune:",
+            "verify: {enabled: false}\nbudget: {max_size_kb: 2}\nprune:",
+        ),
         "FILE:12: nothing checks the budget. Allowed: verify.enabled: true, "
         "or no limits. Received: verify.enabled: false, max_size_kb",
     ),
@@ -186,9 +187,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("change", "message"), WRONG)
-def test_wrong_configs_get_exactly_this(
-    tmp_path, monkeypatch, change, message
-):
+def test_wrong_configs_get_exactly_this(tmp_path, monkeypatch, change, message):
     monkeypatch.chdir(tmp_path)
     path, text, overrides = tmp_path / "trial.yaml", GOOD, [change]
     if isinstance(change, tuple):

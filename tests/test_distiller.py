@@ -42,7 +42,9 @@ def test_loss_is_the_weighted_sum_done_by_hand(weight, sample_weight):
     found = distil(student, teacher, weight).evaluate(
         x,
         y,
-        sample_weight=None if sample_weight is None else np.array(sample_weight),
+        sample_weight=None
+        if sample_weight is None
+        else np.array(sample_weight),
         verbose=0,
         return_dict=True,
     )

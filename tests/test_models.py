@@ -39,9 +39,7 @@ def test_hidden_units_replace_the_average():
 
 
 def test_a_function_of_your_own():
-    model = build_model(
-        "kd_tf.models.mlp:mlp", (4,), 3, hidden=[], dropout=0.0
-    )
+    model = build_model("kd_tf.models.mlp:mlp", (4,), 3, hidden=[], dropout=0.0)
     assert model.output_shape == (None, 3)
 
 

@@ -135,9 +135,10 @@ def test_page_is_self_contained(tmp_path, predictions):
 
 def test_gain_of_distillation_is_said_with_its_sign(tmp_path, predictions):
     write_report(results(STAGES), predictions, tmp_path)
-    assert "test accuracy by +0.0500 against" in (
-        tmp_path / "report.md"
-    ).read_text()
+    assert (
+        "test accuracy by +0.0500 against"
+        in (tmp_path / "report.md").read_text()
+    )
 
 
 @pytest.mark.parametrize("kind", ["html", "md"])
@@ -150,7 +151,9 @@ def test_gain_of_distillation_is_said_with_its_sign(tmp_path, predictions):
     ],
 )
 def test_verdict(tmp_path, predictions, verify, words, kind):
-    stages = without("verify") if verify is None else {**STAGES, "verify": verify}
+    stages = (
+        without("verify") if verify is None else {**STAGES, "verify": verify}
+    )
     write_report(results(stages), verify and predictions, tmp_path)
     page = (tmp_path / f"report.{kind}").read_text()
     assert words in page
@@ -167,6 +170,7 @@ def test_bare_run_makes_a_report(tmp_path):
         "not_converted": {"teacher": "it crashed"},
     }
     write_report(results(stages), None, tmp_path)
-    assert "Not converted: teacher. it crashed" in (
-        tmp_path / "report.md"
-    ).read_text()
+    assert (
+        "Not converted: teacher. it crashed"
+        in (tmp_path / "report.md").read_text()
+    )

@@ -20,9 +20,18 @@ ROWS = [
     ".tflite weight-only int8",
     ".tflite int8",
 ]
-STAGES = (
-    "prepare teach control distill prune quantize export verify benchmark report"
-).split()
+STAGES = [
+    "prepare",
+    "teach",
+    "control",
+    "distill",
+    "prune",
+    "quantize",
+    "export",
+    "verify",
+    "benchmark",
+    "report",
+]
 
 
 @pytest.fixture
@@ -203,9 +212,7 @@ def test_student_that_is_handed_in_goes_down_the_rest_of_the_road(
 
 def test_plan_runs_nothing(tiny_config, tmp_path):
     folder = tmp_path / "run"
-    done = run_pipeline(
-        "--config", tiny_config, "--workdir", folder, "--plan"
-    )
+    done = run_pipeline("--config", tiny_config, "--workdir", folder, "--plan")
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == STAGES

@@ -101,7 +101,9 @@ def test_source_that_ends_early_is_refused(tmp_path):
 
 
 def test_full_disk_is_noticed_before_writing(tmp_path, monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda _: type("D", (), {"free": 9}))
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda _: type("D", (), {"free": 9})
+    )
     with pytest.raises(OSError, match="1,400 bytes, 9 are free") as caught:
         write(tmp_path, source())
     assert caught.value.errno == errno.ENOSPC

@@ -216,7 +216,10 @@ def nan_model():
     ("model", "message"),
     [
         (softmax_model, "ends in softmax. Allowed: logits"),
-        (narrow_model, "has the wrong output width. Allowed: one logit for each of"),
+        (
+            narrow_model,
+            "has the wrong output width. Allowed: one logit for each of",
+        ),
         (nan_model, "does not answer with numbers. Allowed: finite logits"),
     ],
 )

@@ -50,7 +50,9 @@ def test_resumed_training_sees_what_it_would_have_seen(split):
 
 
 def test_seeds_share_no_order(split):
-    orders = [tuple(e) for seed in (1, 2, 3) for e in epochs_of(split, seed=seed)]
+    orders = [
+        tuple(e) for seed in (1, 2, 3) for e in epochs_of(split, seed=seed)
+    ]
     assert len(set(orders)) == 9
 
 
