@@ -39,16 +39,12 @@ def cross_entropy(logits, labels):
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_loss_is_the_weighted_sum_done_by_hand(weight, sample_weight):
     student, teacher, (x, y) = dense(1), dense(2), data()
+    if sample_weight:
+        sample_weight = np.array(sample_weight)
     found = distil(student, teacher, weight).evaluate(
-        x,
-        y,
-        sample_weight=None
-        if sample_weight is None
-        else np.array(sample_weight),
-        verbose=0,
-        return_dict=True,
+        x, y, sample_weight=sample_weight, verbose=0, return_dict=True
     )
-    w = np.ones(6) if sample_weight is None else np.array(sample_weight)
+    w = np.ones(6) if sample_weight is None else sample_weight
     labels = np.sum(w * cross_entropy(student(x), y)) / 6
     soft = np.sum(w * np.array(soft_target_loss(student(x), teacher(x), 2))) / 6
     assert found["student_loss"] == pytest.approx(labels, rel=1e-5)
