@@ -1,0 +1,61 @@
+"""What `enable_op_determinism` costs a distillation step.
+
+TensorFlow cannot switch it off again, so each measurement is a process of its
+own, with and without in turn.
+
+    python benchmarks/determinism.py      # about 3 minutes; determinism.json
+"""
+
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+import step_cost
+import tensorflow as tf
+
+from pipelines.provenance import environment
+
+ROUNDS = 5
+RESULTS = pathlib.Path(__file__).with_suffix(".json")
+
+
+def measure_here(deterministic):
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    pair = step_cost.PAIRS["configs/mnist.yaml"]
+    return step_cost.measure(*pair)["median_ms"]["kd_tf"]
+
+
+def measure_apart(deterministic):
+    command = [sys.executable, __file__, str(int(deterministic))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def main():
+    if sys.argv[1:]:
+        print(measure_here(sys.argv[1] == "1"))
+        return
+    made_with = environment()
+    rounds = [
+        {"plain": measure_apart(False), "deterministic": measure_apart(True)}
+        for _ in range(ROUNDS)
+    ]
+    ratios = [r["deterministic"] / r["plain"] for r in rounds]
+    results = {
+        "environment": made_with,
+        "rounds_ms": rounds,
+        "ratio": {
+            "median": statistics.median(ratios),
+            "least": min(ratios),
+            "greatest": max(ratios),
+        },
+    }
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    print(json.dumps(results["ratio"], indent=1))
+
+
+if __name__ == "__main__":
+    main()
