@@ -15,6 +15,7 @@ _HOME = {
     "EpochCheckpoint": "checkpointing",
     "Limit": "verification",
     "MagnitudePruning": "pruning.magnitude",
+    "QuantizationError": "quantization.post_training",
     "accuracy": "verification",
     "add_labels": "export",
     "agreement": "verification",

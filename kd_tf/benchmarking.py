@@ -27,7 +27,7 @@ def benchmark_file(tflite_path, *, runs, warmup):
         NumPy, `machine`.
 
     Raises:
-        RuntimeError: if the runtime cannot run the file.
+        ValueError: if the runtime cannot run the file.
     """
     command = [sys.executable, "-m", "kd_tf.benchmarking"]
     done = subprocess.run(
@@ -36,10 +36,10 @@ def benchmark_file(tflite_path, *, runs, warmup):
         text=True,
     )
     if done.returncode:
-        raise RuntimeError(
+        raise ValueError(
             f"{tflite_path} does not run. Allowed: a file that LiteRT can "
             f"invoke. Received: exit status {done.returncode}, "
-            f"{done.stderr.strip().splitlines()[-1:]}"
+            + "".join(done.stderr.strip().splitlines()[-1:])
         )
     return {
         **file_sizes(tflite_path),

@@ -24,7 +24,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
         first_eligible_epoch: Earlier epochs, counted from 0, cannot be best.
 
     Raises:
-        ValueError: at the end of an epoch whose loss is no number.
+        ValueError: at the end of an epoch whose loss is no number, or that
+            was not scored on `validation_data` with the metric `accuracy`.
     """
 
     def __init__(self, folder, student, *, also=(), first_eligible_epoch=0):
@@ -66,6 +67,12 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 f"Training diverged in epoch {epoch + 1}. Allowed: losses "
                 "that are numbers; try a lower learning rate. Received: "
                 + ", ".join(f"{key}={value}" for key, value in logs.items())
+            )
+        if not logs.keys() >= {"val_accuracy", "val_loss"}:
+            raise ValueError(
+                "There is nothing to choose the best epoch by. Allowed: a fit "
+                "with `validation_data` of a model compiled with the metric "
+                f"'accuracy'. Received: {', '.join(logs)}"
             )
         self.history.append(logs)
         if self.best_epoch == epoch:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import zipfile
 
 INPUT_NAME = "image"
@@ -117,13 +118,16 @@ def _convert(model_path, tflite_path, example_shape, mean, std):
         lambda x: {OUTPUT_NAME: model(normalize(x), training=False)},
         input_signature=[image],
     )
-    folder = f"{tflite_path}.saved_model"
-    archive.write_out(folder, verbose=False)
-    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    flatbuffer = converter.convert()
-    with open(tflite_path, "wb") as file:
+    with tempfile.TemporaryDirectory() as folder:
+        archive.write_out(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        flatbuffer = converter.convert()
+    # Whole or not at all: whoever asked may be gone, and another be asking.
+    partial = f"{tflite_path}.{os.getpid()}"
+    with open(partial, "wb") as file:
         file.write(flatbuffer)
+    os.replace(partial, tflite_path)
 
 
 if __name__ == "__main__":

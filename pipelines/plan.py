@@ -67,7 +67,7 @@ STAGES = (
     ),
     Stage(
         "verify",
-        ("budget", "data.batch_size", "data.mean", "data.std"),
+        ("budget", "benchmark", "data.batch_size", "data.mean", "data.std"),
         ("prepare", *_MODELS, "quantize", "export"),
     ),
     Stage("benchmark", ("benchmark",), ("quantize", "export")),

@@ -141,9 +141,11 @@ def _message(error):
             "The disk is full. Allowed: room for the run folder; finished "
             f"stages are kept, run the command again. Received: {error}"
         )
-    if isinstance(error, (ValueError, OSError, FolderInUse)):
+    if not isinstance(error, (ValueError, OSError, FolderInUse)):
+        return None
+    if "Received" in text:
         return str(error)
-    return None
+    return f"{text}\n(--verbosity=1 shows where it happened)"
 
 
 if __name__ == "__main__":

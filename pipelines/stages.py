@@ -101,14 +101,21 @@ def quantize(config, workdir, scratch):
     examples = split.images()[: config.quantize.calibration_examples]
     final = last_model(config)
     float_file = _convert(config, workdir, final, scratch)
-    files, recipes = [f"{final}.tflite"], {}
+    files, recipes, not_made = [f"{final}.tflite"], {}, {}
     for recipe in ("weight_only_int8", "int8"):
-        files.append(f"{recipe}.tflite")
-        recipes[recipe] = kd_tf.quantize_tflite(
-            float_file, os.path.join(scratch, files[-1]), recipe, examples
-        )
+        path = os.path.join(scratch, f"{recipe}.tflite")
+        try:
+            recipes[recipe] = kd_tf.quantize_tflite(
+                float_file, path, recipe, examples
+            )
+            files.append(f"{recipe}.tflite")
+        except kd_tf.QuantizationError as error:
+            if recipe == config.quantize.deliver:
+                raise
+            not_made[recipe] = str(error)
     result = {
         "recipes": recipes,
+        "not_made": not_made,
         "calibration_examples": len(examples),
         "settings": config.quantize.model_dump(),
     }
@@ -241,7 +248,8 @@ def _files(config, workdir):
     failed = workdir.record("export")["result"]["not_converted"]
     names = {m: m for m in models_made(config) if m not in failed}
     if config.quantize.enabled:
-        names.update({"weight_only_int8": "weight_only_int8", "int8": "int8"})
+        recipes = workdir.record("quantize")["result"]["recipes"]
+        names.update({recipe: recipe for recipe in recipes})
     # The very file that may be delivered, labels and all.
     names[delivered(config)] = "candidate"
     return {

@@ -111,7 +111,9 @@ class Workdir:
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         self.write_text(_record_name(stage), json.dumps(record, indent=1))
-        shutil.rmtree(os.path.join(self.path, "partial", stage))
+        # What cannot be removed now is removed before the stage runs again.
+        partial = os.path.join(self.path, "partial", stage)
+        shutil.rmtree(partial, ignore_errors=True)
         return record
 
     def record(self, stage):

@@ -27,7 +27,7 @@ def test_every_figure_of_a_file(finished_run):
 
 def test_file_that_does_not_run_is_refused(tmp_path):
     (tmp_path / "bad.tflite").write_bytes(b"no model")
-    with pytest.raises(RuntimeError, match="bad.tflite does not run. Allowed"):
+    with pytest.raises(ValueError, match="bad.tflite does not run. Allowed"):
         benchmark_file(tmp_path / "bad.tflite", runs=1, warmup=0)
 
 

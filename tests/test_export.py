@@ -4,6 +4,7 @@ import pytest
 
 from kd_tf import (
     ConversionError,
+    QuantizationError,
     add_labels,
     build_model,
     convert_to_tflite,
@@ -132,6 +133,12 @@ def test_quantization_repeats_to_the_byte(exported, tmp_path, recipe):
 def test_unknown_recipe_is_refused(exported, tmp_path):
     with pytest.raises(ValueError, match="one of weight_only_int8, int8. Rec"):
         quantize_tflite(exported[1], tmp_path / "x", "int7", IMAGES)
+
+
+def test_file_that_cannot_be_quantized_is_refused(tmp_path):
+    (tmp_path / "bad.tflite").write_bytes(b"no model at all")
+    with pytest.raises(QuantizationError, match="bad.tflite cannot be quant"):
+        quantize_tflite(tmp_path / "bad.tflite", tmp_path / "x", "int8", IMAGES)
 
 
 def test_operators_that_are_not_builtin_are_refused(tmp_path):

@@ -40,7 +40,7 @@ CHANGES = [
     ("prune.sparsity=0.6", "prune"),
     ("quantize.calibration_examples=33", "quantize"),
     ("budget.max_size_kb=3", "verify"),
-    ("benchmark.runs=6", "benchmark"),
+    ("benchmark.warmup=2", "verify"),
     ("name=other", "report"),
 ]
 
@@ -58,7 +58,10 @@ def test_a_change_runs_its_stage_and_what_follows(
     assert [found[name] for name in before] == ["skip"] * len(before)
     assert found[first] == "run"
     # Labels alone need no teacher, and timing depends on the files alone.
-    beside = {"teach": {"control"}, "verify": {"benchmark"}}.get(first, set())
+    beside = {
+        "teacher.epochs=3": {"control"},
+        "budget.max_size_kb=3": {"benchmark"},
+    }.get(override, set())
     after = set(names[names.index(first) :]) - beside
     assert {name for name in found if found[name] == "run"} == after
 

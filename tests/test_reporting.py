@@ -171,6 +171,5 @@ def test_bare_run_makes_a_report(tmp_path):
     }
     write_report(results(stages), None, tmp_path)
     assert (
-        "Not converted: teacher. it crashed"
-        in (tmp_path / "report.md").read_text()
+        "Not made: teacher. it crashed" in (tmp_path / "report.md").read_text()
     )

@@ -108,6 +108,7 @@ def test_public_names_are_the_written_list():
         "EpochCheckpoint",
         "Limit",
         "MagnitudePruning",
+        "QuantizationError",
         "accuracy",
         "add_labels",
         "agreement",

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+import kd_tf
+import kd_tf.quantization.post_training
 from kd_tf import file_logits, read_labels
 from pipelines import stages
 from pipelines.config_io import load_config
@@ -112,6 +114,38 @@ def test_quantize_makes_both_files_from_training_examples(run_stage):
     assert result["calibration_examples"] == 9
     assert result["recipes"]["int8"]["in_float"] == {}
     assert result["recipes"]["weight_only_int8"]["in_float"]
+
+
+def test_recipe_that_fails_costs_its_row_unless_it_is_delivered(
+    run_stage, monkeypatch
+):
+    def quantize_tflite(float_path, path, recipe, examples):
+        if recipe == "int8":
+            raise kd_tf.QuantizationError("it cannot be")
+        return kd_tf.quantization.post_training.quantize_tflite(
+            float_path, path, recipe, examples
+        )
+
+    monkeypatch.setattr(kd_tf, "quantize_tflite", quantize_tflite, False)
+    _, result = run_stage("quantize", "quantize.deliver=weight_only_int8")
+    assert result["not_made"] == {"int8": "it cannot be"}
+    assert result["recipes"].keys() == {"weight_only_int8"}
+    with pytest.raises(kd_tf.QuantizationError, match="it cannot be"):
+        run_stage("quantize")
+
+
+def test_conversion_that_fails_costs_a_row_unless_it_is_the_students(
+    run_stage, monkeypatch
+):
+    def convert_to_tflite(model_path, tflite_path, **options):
+        raise kd_tf.ConversionError(f"not {model_path}")
+
+    monkeypatch.setattr(kd_tf, "convert_to_tflite", convert_to_tflite, False)
+    artefacts, result = run_stage("export")
+    assert result["not_converted"].keys() == {"teacher", "control", "student"}
+    assert set(artefacts) == {"tflite/candidate.tflite"}
+    with pytest.raises(kd_tf.ConversionError, match="pruned.keras"):
+        run_stage("export", "quantize.enabled=false")
 
 
 def test_export_seals_the_chosen_file(run_stage, finished_run):

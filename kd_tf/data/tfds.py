@@ -34,27 +34,26 @@ def tfds_source(name, *, manual_dir=None, image_size=None):
     image_key, label_key = _image_and_label(tfds, name, builder.info)
     shape = _example_shape(name, builder.info.features[image_key], image_size)
     _prepare(tfds, builder, name, manual_dir)
-    test = next(
-        (
-            part
-            for part in ("test", "validation")
-            if part in builder.info.splits
-        ),
-        None,
-    )
+    parts = builder.info.splits
+    if "train" not in parts:
+        raise ValueError(
+            f"TFDS data set '{name}' has nothing to learn from. Allowed: a "
+            f"builder with a split 'train'. Received: {', '.join(parts)}"
+        )
+    held_out = [part for part in ("test", "validation") if part in parts]
 
     def examples(part):
         def chunks():
             data = builder.as_dataset(split=part, shuffle_files=False)
             return _read(data, image_key, label_key, shape)
 
-        return Examples(builder.info.splits[part].num_examples, chunks)
+        return Examples(parts[part].num_examples, chunks)
 
     return Source(
         class_names=list(builder.info.features[label_key].names),
         example_shape=shape,
         train=examples("train"),
-        test=examples(test) if test else None,
+        test=examples(held_out[0]) if held_out else None,
     )
 
 
@@ -83,12 +82,10 @@ def _image_and_label(tfds, name, info):
         len(features) != 2
         or not isinstance(features[0], tfds.features.Image)
         or not isinstance(features[1], tfds.features.ClassLabel)
-        or "train" not in (info.splits or {"train": None})
     ):
         raise ValueError(
             f"TFDS data set '{name}' does not classify images. Allowed: a "
-            "builder with a split 'train' and supervised keys (Image, "
-            "ClassLabel). Received: "
+            "builder with supervised keys (Image, ClassLabel). Received: "
             + (", ".join(type(f).__name__ for f in features) or "no such keys")
         )
     return keys

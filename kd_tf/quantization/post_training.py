@@ -24,6 +24,10 @@ RECIPES = {
 }
 
 
+class QuantizationError(ValueError):
+    """A file to which a recipe could not be applied."""
+
+
 def quantize_tflite(float_path, quantized_path, recipe_name, examples):
     """Quantizes a float `.tflite` made by `convert_to_tflite`.
 
@@ -41,6 +45,7 @@ def quantize_tflite(float_path, quantized_path, recipe_name, examples):
 
     Raises:
         ValueError: if there is no such recipe.
+        QuantizationError: if the quantizer cannot apply it to this file.
     """
     if recipe_name not in RECIPES:
         raise ValueError(
@@ -50,18 +55,20 @@ def quantize_tflite(float_path, quantized_path, recipe_name, examples):
     build_recipe, needs_examples = RECIPES[recipe_name]
     with open(float_path, "rb") as file:
         flatbuffer = file.read()
-    # The quantizer prints sizes and progress of its own.
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with contextlib.redirect_stderr(io.StringIO()):
-            ranges = (
-                _calibrate(flatbuffer, build_recipe(), examples)
-                if needs_examples
-                else None
-            )
+    try:
+        with _silenced():
+            recipe_list, ranges = build_recipe(), None
+            if needs_examples:
+                ranges = _calibrate(flatbuffer, recipe_list, examples)
             work = quantizer.Quantizer(flatbuffer)
-            work.load_quantization_recipe(build_recipe())
+            work.load_quantization_recipe(recipe_list)
             quantized = bytes(work.quantize(ranges).quantized_model)
+    except Exception as error:
+        raise QuantizationError(
+            f"{float_path} cannot be quantized to {recipe_name}. Allowed: "
+            "operators that LiteRT Quantizer knows; another recipe may do. "
+            f"Received: {type(error).__name__}: {error}"
+        ) from error
     model = schema.ModelT.InitFromPackedBuf(quantized, 0)
     if needs_examples:
         _make_input_integer(model)
@@ -69,6 +76,18 @@ def quantize_tflite(float_path, quantized_path, recipe_name, examples):
     with open(quantized_path, "wb") as file:
         file.write(quantized)
     return _operators(model)
+
+
+@contextlib.contextmanager
+def _silenced():
+    """Without the sizes, progress and warnings that the quantizer prints."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _calibrate(flatbuffer, recipe_list, examples):

@@ -39,6 +39,10 @@ def write_report(results, predictions_path, folder):
         "missed": stages.get("verify", {}).get("missed"),
         "limits": stages.get("verify", {}).get("limits"),
         "gain": _gain_of_distillation(stages),
+        "not_made": {
+            **stages["export"]["not_converted"],
+            **stages.get("quantize", {}).get("not_made", {}),
+        },
         "pruning": stages.get("prune", {}).get("pruning"),
         "pictures": _pictures(stages, rows, predictions_path),
         "main_table": main_table,
