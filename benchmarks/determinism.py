@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from pipelines.provenance import environment
 
-ROUNDS = 5
+ROUNDS = 3
 RESULTS = pathlib.Path(__file__).with_suffix(".json")
 
 
