@@ -143,7 +143,7 @@ def _message(error):
         )
     if not isinstance(error, (ValueError, OSError, FolderInUse)):
         return None
-    if "Received" in text:
+    if isinstance(error, config_io.ConfigError) or "Received" in text:
         return str(error)
     return f"{text}\n(--verbosity=1 shows where it happened)"
 

@@ -269,6 +269,17 @@ def test_wrong_input_gets_a_message_and_status_2(
     assert "Traceback" not in done.stderr
 
 
+def test_message_is_the_line_and_nothing_else(tiny_config, tmp_path):
+    config = tmp_path / "file.yaml"
+    config.write_text(tiny_config.read_text() + "distill:\n  temprature: 3\n")
+    line = len(config.read_text().splitlines())
+    done = run_pipeline("--config", config)
+    assert done.stderr == (
+        f"{config}:{line}: distill has no key 'temprature'. "
+        "Did you mean 'temperature'?\n"
+    )
+
+
 def test_full_disk_gets_a_message_and_loses_nothing(tiny_config, tmp_path):
     # No file may grow over 100 kB: the data fit, the checkpoint does not.
     folder = tmp_path / "run"
