@@ -150,9 +150,9 @@ class Distiller(keras.Model):
             student_logits, teacher_logits, self.temperature
         )
 
-    def save(self, filepath, overwrite=True, **options):
+    def save(self, filepath, overwrite=True, zipped=None):
         """Saves the student alone: a plain Keras model, no teacher inside."""
-        self.student.save(filepath, overwrite=overwrite, **options)
+        self.student.save(filepath, overwrite=overwrite, zipped=zipped)
 
     def _track(self, total, losses, student):
         # Keras divides losses among replicas; metrics want them whole.

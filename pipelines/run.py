@@ -11,8 +11,10 @@ import os
 import sys
 import time
 
-# TensorFlow's own chatter; set before anything imports it.
+# Set before anything imports them: less chatter of TensorFlow's, and the one
+# backend of Keras that LiteRT's converter reads.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["KERAS_BACKEND"] = "tensorflow"
 
 from absl import app, flags, logging  # noqa: E402
 from absl.flags import argparse_flags  # noqa: E402

@@ -39,14 +39,14 @@ benchmark:
 """
 
 
-def run_pipeline(*arguments, timeout=300, **options):
+def run_pipeline(*arguments, **options):
     """`python -m pipelines.run ...` in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "pipelines.run", *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=300,
         **options,
     )
 
