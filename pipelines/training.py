@@ -144,10 +144,10 @@ def score(model, config, workdir):
 
 def save(model, name, scratch):
     """Writes a model as an artefact: {name in the run folder: path}."""
-    # A new optimizer, for the old one's state is twice the weights.
-    model.compile()
     path = os.path.join(scratch, f"{name}.keras")
     model.save(path)
+    # Again without the optimizer, whose state is twice the weights.
+    kd_tf.load_classifier(path).save(path)
     return {f"models/{name}.keras": path}
 
 
