@@ -5,7 +5,7 @@ of every model and file. Runs that are done already are not run again.
 
     python benchmarks/mnist.py --workdir DIR [--manual_dir DIR]
 
-writes mnist.json; about 8 minutes a seed on two cores.
+writes mnist.json; 11 to 13 minutes a seed on two cores.
 """
 
 import argparse
