@@ -14,6 +14,7 @@ _HOME = {
     "Distiller": "distiller",
     "EpochCheckpoint": "checkpointing",
     "Limit": "verification",
+    "LossTerm": "losses.terms",
     "MagnitudePruning": "pruning.magnitude",
     "QuantizationError": "quantization.post_training",
     "accuracy": "verification",

@@ -1,50 +1,66 @@
 """One step of learning from labels and from a teacher at once.
 
-Shapes: B examples, C classes.
+Shapes: B examples.
 """
+
+import copy
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from kd_tf.losses.response import soft_target_loss
-from kd_tf.teachers import FrozenTeacher
+from kd_tf.losses.terms import LossTerm
+from kd_tf.schedules import value_at
+from kd_tf.taps import Tapped
+from kd_tf.teachers import FrozenTeacher, refuse_probabilities
+from kd_tf.transfer import Transfer
 
 
 class Distiller(keras.Model):
-    """Trains a student on its labels and on a teacher's soft targets.
+    """Trains a student on its labels and on what a teacher knows.
 
     Compile, fit, evaluate and predict it like any Keras model; what it
-    predicts, and what it saves, is the student alone. The teacher is neither
-    tracked nor changed.
+    predicts, and what it saves, is the student alone. Its weights are the
+    student's and the adapters'. The teacher is neither tracked nor changed.
 
     The loss minimised is, with w the student's weight,
 
-        w * label loss + (1 - w) * soft target loss + regularization
+        w * label loss + (1 - w) * sum of weight * distillation loss
+            + regularization
 
-    where sample weights weigh the first two alike, and the student's own
-    regularization losses count in full whatever w is.
+    where sample weights weigh the losses alike, and the student's own
+    regularization losses count in full whatever w is. Each loss stands in
+    the history under its name, unweighted. With w = 0 data needs no labels,
+    and `compile` no loss.
 
-    To combine losses in another way, override `compute_losses` (which losses
-    there are) or `combine` (what is made of them).
+    To change which losses there are, override `compute_losses`; to change
+    what is made of them, `combine`. All else follows.
 
     Args:
-        student: `keras.Model` answering logits (B, C).
-        teacher: `keras.Model` answering logits (B, C).
-        temperature: Positive float, softens both answers. Hinton et al. find
-            2.5 to 4 best for narrow students, anything over 8 for wide ones.
-        student_weight: Weight of the label loss, in [0, 1].
+        student: `keras.Model` answering logits.
+        teacher: `keras.Model` answering logits.
+        losses: What to learn from the teacher: a loss by name, a function, a
+            `LossTerm`, a `keras.distillation.DistillationLoss`, or a list of
+            these. Where models have several answers, a loss concerns each of
+            them; a dict {name or index of an answer: loss, list or None}
+            tells them apart.
+        student_weight: Weight of the label loss, in [0, 1], or a schedule:
+            step -> number.
+        teacher_input: Function from the student's input to the teacher's,
+            such as a resizing; None if they are the same.
         name: Name of the model.
 
+    Raises:
+        ValueError: if an argument is out of its range, a layer does not
+            exist, or a model whose logits are wanted answers probabilities.
+
     Example:
-        distiller = Distiller(student, teacher, temperature=4,
-                              student_weight=0.1)
+        distiller = Distiller(student, teacher, student_weight=0.1)
         distiller.compile(
             "adam",
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
         )
-        distiller.fit(x, y, epochs=10)
+        distiller.fit(dataset, epochs=10)
         student.save("student.keras")
 
     Reference:
@@ -52,33 +68,61 @@ class Distiller(keras.Model):
     """
 
     def __init__(
-        self, student, teacher, *, temperature, student_weight, name="distiller"
+        self,
+        student,
+        teacher,
+        losses="soft_targets",
+        *,
+        student_weight=0.1,
+        teacher_input=None,
+        name="distiller",
     ):
         super().__init__(name=name)
-        if not temperature > 0:
-            raise ValueError(
-                "`temperature` must be greater than 0. "
-                f"Received: temperature={temperature}"
-            )
-        if not 0 <= student_weight <= 1:
+        _check_models(student=student, teacher=teacher)
+        if not callable(student_weight) and not 0 <= student_weight <= 1:
             raise ValueError(
                 "`student_weight` must lie in [0, 1]. "
                 f"Received: student_weight={student_weight}"
             )
+        terms = _terms(losses)
+        for term in terms:
+            if term.kind.takes_logits:
+                refuse_probabilities(student, "The student", term.output)
+                refuse_probabilities(teacher, "The teacher", term.output)
         self.student = student
-        self.temperature = temperature
         self.student_weight = student_weight
-        # A plain object: Keras neither saves nor trains what it holds.
-        self._frozen_teacher = FrozenTeacher(teacher)
-        self._soft_targets = _PerExampleLoss(self.distillation_loss)
-        self._trackers = [
-            keras.metrics.Mean(name="student_loss"),
-            keras.metrics.Mean(name="distillation_loss"),
-        ]
+        self.transfers = [Transfer(term, student, teacher) for term in terms]
+        tapped = [pair for t in self.transfers for pair in t.pairs]
+        # Plain objects: Keras neither saves nor trains what they hold.
+        self._tapped_student = Tapped(student, [s for s, _ in tapped])
+        self._frozen_teacher = FrozenTeacher(
+            teacher, [t for _, t in tapped], teacher_input
+        )
+        self._trackers = _Trackers(
+            ["student_loss", *(t.name for t in self.transfers)]
+        )
 
     @property
     def teacher(self):
         return self._frozen_teacher.model
+
+    @property
+    def adapter_parameters(self):
+        """Number of parameters trained along and dropped at the end."""
+        return sum(transfer.count_params() for transfer in self.transfers)
+
+    @property
+    def metrics(self):
+        return [*super().metrics, *self._trackers.metrics.values()]
+
+    def compile(
+        self, optimizer="rmsprop", loss=None, *, jit_compile=False, **options
+    ):
+        """As Keras's, but XLA only where it is asked for.
+
+        On CPUs it makes a step slower, and the first one wait for minutes.
+        """
+        super().compile(optimizer, loss, jit_compile=jit_compile, **options)
 
     def call(self, x, training=None):
         return self.student(x, training=training)
@@ -87,91 +131,176 @@ class Distiller(keras.Model):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         teacher = self._frozen_teacher(x)
         with tf.GradientTape() as tape:
-            student = self.student(x, training=True)
+            student = self._tapped_student(x, training=True)
             losses = self.compute_losses(x, y, student, teacher, sample_weight)
             total = self.combine(losses)
             scaled = self.optimizer.scale_loss(total)
-        variables = self.student.trainable_variables
+        variables = self.trainable_variables
         gradients = tape.gradient(scaled, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        self._track(total, losses, student)
-        return self.compute_metrics(x, y, student, sample_weight)
+        return self._results(x, y, student, sample_weight, total, losses)
 
     def test_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         teacher = self._frozen_teacher(x)
-        student = self.student(x, training=False)
+        student = self._tapped_student(x, training=False)
         losses = self.compute_losses(x, y, student, teacher, sample_weight)
-        self._track(self.combine(losses), losses, student)
-        return self.compute_metrics(x, y, student, sample_weight)
+        total = self.combine(losses)
+        return self._results(x, y, student, sample_weight, total, losses)
 
     def compute_losses(self, x, y, student, teacher, sample_weight):
         """The losses of one batch, by name, each a scalar.
 
         Args:
             x: Inputs, B examples.
-            y: Labels, as the compiled loss takes them.
-            student: Logits (B, C) of the student.
-            teacher: Logits (B, C) of the teacher.
-            sample_weight: Tensor (B,) or None.
+            y: Labels, as the compiled loss takes them, or None.
+            student: `kd_tf.taps.Forward` of the student: its `answers`, and
+                the `activations` of the layers its losses look at.
+            teacher: `Forward` of the teacher.
+            sample_weight: Weights, as Keras takes them, or None.
 
         Returns:
             Dict of float32 scalars: `student_loss` is what Keras would
-            minimise without a teacher (labels and regularization),
-            `distillation_loss` the weighted mean over the batch,
-            `regularization_loss` the share of it in `student_loss`.
+            minimise without a teacher, labels and regularization, and is
+            missing without labels; `regularization_loss` is the share of it
+            in `student_loss`, missing where there is none; and each
+            distillation loss, a weighted mean over the batch. `combine` gives
+            names it does not know the weight 1, and the history takes all.
         """
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return {
-            "student_loss": self.compute_loss(
-                x, y, student, sample_weight, training=True
-            ),
-            "distillation_loss": self._soft_targets(
-                teacher, student, sample_weight
-            ),
-            "regularization_loss": sum(
-                (ops.cast(loss, "float32") for loss in self.losses),
-                start=ops.zeros(()),
+        losses = {}
+        if y is not None and self._compile_loss is not None:
+            losses["student_loss"] = self.compute_loss(
+                x, y, student.answers, sample_weight, training=student.training
             )
-            / replicas,
-        }
+        if self.losses:
+            losses["regularization_loss"] = _sum_of(self.losses)
+        for transfer in self.transfers:
+            losses[transfer.name] = transfer.loss(
+                student, teacher, y, sample_weight, self._step()
+            )
+        return losses
 
     def combine(self, losses):
         """The scalar to minimise, out of what `compute_losses` returned."""
+        if "student_loss" not in losses and self.student_weight != 0:
+            raise ValueError(
+                "There is no loss on labels. Allowed: data with labels and a "
+                "`loss` in compile(), or student_weight=0. Received: "
+                f"student_weight={self.student_weight}"
+            )
+        weights = {transfer.name: transfer.term.weight for transfer in self.transfers}
+        regularization = losses.get("regularization_loss", 0.0)
         # The student's loss carries the regularization already, so the other
         # side must carry it too for it to count in full.
-        return self.student_weight * losses["student_loss"] + (
-            1 - self.student_weight
-        ) * (losses["distillation_loss"] + losses["regularization_loss"])
-
-    def distillation_loss(self, student_logits, teacher_logits):
-        """One value an example, (B,), for the student to make small."""
-        return soft_target_loss(
-            student_logits, teacher_logits, self.temperature
+        distillation = regularization + sum(
+            value_at(weights.get(name, 1.0), self._step()) * loss
+            for name, loss in losses.items()
+            if name not in ("student_loss", "regularization_loss")
         )
+        share = value_at(self.student_weight, self._step())
+        student_loss = losses.get("student_loss", regularization)
+        return share * student_loss + (1 - share) * distillation
 
     def save(self, filepath, overwrite=True, zipped=None):
         """Saves the student alone: a plain Keras model, no teacher inside."""
         self.student.save(filepath, overwrite=overwrite, zipped=zipped)
 
-    def _track(self, total, losses, student):
-        # Keras divides losses among replicas; metrics want them whole.
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        num_examples = ops.shape(student)[0]
-        values = {"loss": total, **losses}
-        for metric in self.metrics:
-            if metric.name in values:
-                metric.update_state(
-                    values[metric.name] * replicas, sample_weight=num_examples
-                )
+    def _step(self):
+        return 0 if self.optimizer is None else self.optimizer.iterations
+
+    def _results(self, x, y, student, sample_weight, total, losses):
+        """Logs of a step: what was computed in it, and nothing else."""
+        self._trackers.update(losses, num_examples=_num_examples(x))
+        self._loss_tracker.update_state(
+            total * _num_replicas(), sample_weight=_num_examples(x)
+        )
+        if y is None:
+            tracked = [self._loss_tracker, *self._trackers.metrics.values()]
+            results = {metric.name: metric.result() for metric in tracked}
+        else:
+            results = self.compute_metrics(x, y, student.answers, sample_weight)
+        return {
+            name: value
+            for name, value in results.items()
+            if name in losses or name not in self._trackers.metrics
+        }
 
 
-class _PerExampleLoss(keras.losses.Loss):
-    """Reduces a loss as Keras reduces its own, sample weights included."""
+class _Trackers:
+    """Means over an epoch, by name. Not saved with the model."""
 
-    def __init__(self, function):
-        super().__init__(name="per_example")
-        self._function = function
+    def __init__(self, names):
+        self.metrics = {name: keras.metrics.Mean(name=name) for name in names}
 
-    def call(self, teacher_logits, student_logits):
-        return self._function(student_logits, teacher_logits)
+    def update(self, losses, num_examples):
+        for name, loss in losses.items():
+            if name not in self.metrics:
+                # A subclass's own loss shows itself while a step is traced.
+                with tf.init_scope():
+                    self.metrics[name] = keras.metrics.Mean(name=name)
+            self.metrics[name].update_state(
+                loss * _num_replicas(), sample_weight=num_examples
+            )
+
+
+def _terms(losses):
+    """`LossTerm`s with names that differ."""
+    if isinstance(losses, dict):
+        terms = [
+            _for_output(term, output)
+            for output, wanted in losses.items()
+            for term in _list(wanted)
+        ]
+    else:
+        terms = [_for_output(term, None) for term in _list(losses)]
+    if not terms:
+        raise ValueError(
+            "There is nothing to learn from the teacher. Allowed: at least "
+            f"one loss. Received: losses={losses!r}"
+        )
+    names = []
+    for term in terms:
+        name, count = term.name, 2
+        while term.name in (*names, *_TAKEN):
+            term.name, count = f"{name}_{count}", count + 1
+        names.append(term.name)
+    return terms
+
+
+_TAKEN = ("loss", "student_loss", "regularization_loss")
+
+
+def _list(losses):
+    if losses is None:
+        return []
+    return list(losses) if isinstance(losses, (list, tuple)) else [losses]
+
+
+def _for_output(loss, output):
+    """A copy, for the caller's own may serve another Distiller."""
+    term = copy.copy(loss) if isinstance(loss, LossTerm) else LossTerm(loss)
+    if output is not None:
+        term.output, term.name = output, f"{term.name}_{output}"
+    return term
+
+
+def _check_models(**models):
+    for name, model in models.items():
+        if not isinstance(model, keras.Model):
+            raise ValueError(
+                f"`{name}` must be a keras.Model. Received: {model!r}"
+            )
+
+
+def _sum_of(losses):
+    total = sum(ops.cast(loss, "float32") for loss in losses)
+    return total / _num_replicas()
+
+
+def _num_examples(x):
+    return ops.shape(tf.nest.flatten(x)[0])[0]
+
+
+def _num_replicas():
+    # Keras divides losses among replicas; metrics want them whole.
+    return tf.distribute.get_strategy().num_replicas_in_sync

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kd_tf.taps import Forward, Tapped, answering_operations
+
 
 class FrozenTeacher:
     """Answers in inference mode, and lets no gradient through.
@@ -15,14 +17,24 @@ class FrozenTeacher:
     not train it and does not change its `trainable`.
 
     Args:
-        model: `keras.Model` answering logits (B, C).
+        model: `keras.Model`.
+        paths: Layers whose activations are wanted, too.
+        prepare: Function from the student's input to this model's, or None.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, paths=(), prepare=None):
         self.model = model
+        self._tapped = Tapped(model, paths)
+        self._prepare = prepare or (lambda x: x)
 
     def __call__(self, x):
-        return tf.stop_gradient(self.model(x, training=False))
+        """Returns the `Forward` of a batch."""
+        seen = self._tapped(self._prepare(x), training=False)
+        return Forward(
+            *tf.nest.map_structure(
+                tf.stop_gradient, (seen.answers, seen.activations)
+            )
+        )
 
 
 def load_classifier(path):
@@ -76,25 +88,41 @@ def check_classifier(model, examples, num_classes, name):
             f"{name} does not answer with numbers. Allowed: finite logits. "
             "Received: NaN or infinity on the validation examples"
         )
-    if _ends_in_softmax(model) or _are_probabilities(answers):
-        raise ValueError(
-            f"{name} ends in softmax. Allowed: logits, the values before "
-            "softmax. Received: probabilities; rebuild the last layer with "
-            "activation=None and copy its weights"
-        )
+    refuse_probabilities(model, name)
+    if _are_probabilities(answers):
+        raise ValueError(_PROBABILITIES.format(name=name, what="softmax"))
 
 
-def _ends_in_softmax(model):
-    layers = getattr(model, "layers", None)
-    if not layers:
-        return False
-    if isinstance(layers[-1], keras.Model):
-        return _ends_in_softmax(layers[-1])
-    activation = getattr(layers[-1], "activation", None)
-    return (
-        isinstance(layers[-1], keras.layers.Softmax)
-        or activation is keras.activations.softmax
-    )
+def refuse_probabilities(model, name, output=None):
+    """Refuses a model that is seen to end in softmax or sigmoid.
+
+    Args:
+        model: `keras.Model`; of one without a symbolic graph nothing is seen.
+        name: What to call it in a message.
+        output: Name or index of the only answer that matters, or None.
+
+    Raises:
+        ValueError: if it does.
+    """
+    for key, operations in answering_operations(model).items():
+        if output is not None and key != output:
+            continue
+        what = _activation(operations[-1])
+        if what in ("softmax", "sigmoid"):
+            raise ValueError(_PROBABILITIES.format(name=name, what=what))
+
+
+_PROBABILITIES = (
+    "{name} ends in {what}. Allowed: logits, the values before {what}. "
+    "Received: probabilities; rebuild the last layer with activation=None and "
+    "copy its weights"
+)
+
+
+def _activation(operation):
+    """Name of what an operation applies last, in small letters."""
+    activation = getattr(operation, "activation", None)
+    return getattr(activation, "__name__", type(operation).__name__).lower()
 
 
 def _are_probabilities(answers):

@@ -1,0 +1,237 @@
+"""Losses between inner activations of a student and of its teacher.
+
+Shapes: B examples, C channels, along the last axis; "..." stands for the grid
+between them, such as height and width, and P for the number of its positions.
+Every loss returns one value an example, float32 (B,); the caller weighs and
+averages. No gradient flows into the teacher. Where a loss wants equal widths
+or grids, an adapter (`kd_tf/adapters.py`) makes them equal.
+"""
+
+from keras import ops
+
+from kd_tf.losses.grids import resize_grid
+
+_NOTHING = 1e-8
+
+
+def hint_loss(student, teacher):
+    """Mean squared difference of the activations.
+
+    Args:
+        student: Float tensor (B, ..., C).
+        teacher: Float tensor (B, ..., C).
+
+    Returns:
+        Float32 tensor (B,), averaged over positions and channels.
+
+    Raises:
+        ValueError: if the shapes differ.
+
+    Reference:
+        Romero et al., 2014, FitNets, https://arxiv.org/abs/1412.6550,
+        section 2.2; averaged, not halved. Masked generation (Yang et al.,
+        2022, https://arxiv.org/abs/2205.01529, section 3) is this loss
+        behind an adapter that hides part of the student.
+    """
+    student, teacher = _features(student, teacher, "width", "grid")
+    return ops.mean(ops.square(student - teacher), axis=(1, 2))
+
+
+def attention_transfer_loss(student, teacher):
+    """Where each model looks: the energy of its channels over the grid.
+
+    Args:
+        student: Float tensor (B, ..., C of the student).
+        teacher: Float tensor (B, ..., C of the teacher).
+
+    Returns:
+        Float32 tensor (B,) in [0, 2]: squared distance of the two maps, each
+        of length 1.
+
+    Raises:
+        ValueError: if the grids differ.
+
+    Reference:
+        Zagoruyko and Komodakis, 2016, https://arxiv.org/abs/1612.03928,
+        section 3.1, with p = 2; squared, as in the authors' code, for a
+        gradient at 0.
+    """
+    student, teacher = _features(student, teacher, "grid")
+    student = _unit(ops.sum(ops.square(student), axis=-1))
+    teacher = _unit(ops.sum(ops.square(teacher), axis=-1))
+    return ops.sum(ops.square(student - teacher), axis=-1)
+
+
+def fsp_loss(student, teacher):
+    """How one layer flows into a later one: products of their channels.
+
+    Args:
+        student: Two float tensors (B, ..., C) and (B, ..., D), from an
+            earlier and a later layer. The larger grid is averaged down.
+        teacher: The same of the teacher, with the same C and D.
+
+    Returns:
+        Float32 tensor (B,): mean squared difference of the C x D products,
+        each averaged over the grid.
+
+    Raises:
+        ValueError: if the widths differ.
+
+    Reference:
+        Yim et al., 2017, "A gift from knowledge distillation", CVPR, section
+        3.1; averaged over the products.
+    """
+    for one, other in zip(student, teacher, strict=True):
+        _check_same(one, other, "width")
+    teacher = tuple(ops.stop_gradient(x) for x in teacher)
+    difference = _flow(*student) - _flow(*teacher)
+    return ops.mean(ops.square(difference), axis=(1, 2))
+
+
+def channel_wise_loss(student, teacher, temperature=4.0):
+    """CWD: each channel as a distribution over the grid.
+
+    Args:
+        student: Float tensor (B, ..., C).
+        teacher: Float tensor (B, ..., C).
+        temperature: Positive divisor of the activations.
+
+    Returns:
+        Float32 tensor (B,): divergence in nats, averaged over the channels,
+        times temperature squared.
+
+    Raises:
+        ValueError: if the shapes differ.
+
+    Reference:
+        Shu et al., 2021, https://arxiv.org/abs/2011.13256, section 3.2.
+    """
+    student, teacher = _features(student, teacher, "width", "grid")
+    student = ops.log_softmax(student / temperature, axis=1)
+    teacher = ops.log_softmax(teacher / temperature, axis=1)
+    divergence = ops.sum(ops.exp(teacher) * (teacher - student), axis=1)
+    return temperature**2 * ops.mean(divergence, axis=-1)
+
+
+def neuron_selectivity_loss(student, teacher):
+    """NST: where channels fire, compared as two samples of patterns.
+
+    The squared maximum mean discrepancy of the channels, each a pattern of
+    length 1 over the grid, under the kernel k(x, y) = (x . y)^2.
+
+    Args:
+        student: Float tensor (B, ..., C of the student).
+        teacher: Float tensor (B, ..., C of the teacher).
+
+    Returns:
+        Float32 tensor (B,), 0 or more.
+
+    Raises:
+        ValueError: if the grids differ.
+
+    Reference:
+        Huang and Wang, 2017, https://arxiv.org/abs/1707.01219, sections 3.2
+        and 4.1.
+    """
+    student, teacher = _features(student, teacher, "grid")
+    student, teacher = _unit(student, axis=1), _unit(teacher, axis=1)
+
+    def mean_kernel(a, b):
+        return ops.mean(ops.square(_products(a, b)), axis=(1, 2))
+
+    return (
+        mean_kernel(student, student)
+        + mean_kernel(teacher, teacher)
+        - 2 * mean_kernel(student, teacher)
+    )
+
+
+def variational_information_loss(student, teacher, raw_variance):
+    """VID: how surprised the student is by its teacher's activations.
+
+    The student names a mean for each activation, and each channel has a
+    learned variance: the channels it cannot follow come to weigh less.
+
+    Args:
+        student: Float tensor (B, ..., C): the means.
+        teacher: Float tensor (B, ..., C).
+        raw_variance: Float tensor (C,); the variance is softplus of it.
+
+    Returns:
+        Float32 tensor (B,), in nats and without the constant, averaged over
+        positions and channels. It may be negative.
+
+    Raises:
+        ValueError: if the shapes differ.
+
+    Reference:
+        Ahn et al., 2019, https://arxiv.org/abs/1904.05835, section 3.1.
+    """
+    student, teacher = _features(student, teacher, "width", "grid")
+    variance = ops.softplus(ops.cast(raw_variance, "float32")) + 1e-5
+    surprise = ops.square(teacher - student) / variance + ops.log(variance)
+    return 0.5 * ops.mean(surprise, axis=(1, 2))
+
+
+def inter_channel_loss(student, teacher):
+    """ICKD: how alike each model's channels are to one another.
+
+    Args:
+        student: Float tensor (B, ..., C).
+        teacher: Float tensor (B, ..., C).
+
+    Returns:
+        Float32 tensor (B,) in [0, 4]: mean squared difference of the C x C
+        cosines.
+
+    Raises:
+        ValueError: if the widths differ.
+
+    Reference:
+        Liu et al., 2021, https://arxiv.org/abs/2202.03680, section 3.2, with
+        the channels brought to length 1 as in the authors' code.
+    """
+    student, teacher = _features(student, teacher, "width")
+    student, teacher = _unit(student, axis=1), _unit(teacher, axis=1)
+    difference = _products(student, student) - _products(teacher, teacher)
+    return ops.mean(ops.square(difference), axis=(1, 2))
+
+
+def _features(student, teacher, *same):
+    """Both as float32 (B, P, C), the teacher without gradient."""
+    for what in same:
+        _check_same(student, teacher, what)
+    return _positions(student), ops.stop_gradient(_positions(teacher))
+
+
+def _check_same(student, teacher, what):
+    axes = {"width": slice(-1, None), "grid": slice(1, -1)}[what]
+    if tuple(student.shape[axes]) != tuple(teacher.shape[axes]):
+        raise ValueError(
+            f"The activations must have the same {what}. Received: student "
+            f"{tuple(student.shape)}, teacher {tuple(teacher.shape)}"
+        )
+
+
+def _positions(x):
+    x = ops.cast(x, "float32")
+    return ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
+
+
+def _flow(early, late):
+    """Products of all channels of two layers, (B, C, D), averaged over P."""
+    if early.shape[1] > late.shape[1]:
+        early = resize_grid(early, late.shape[1:-1])
+    else:
+        late = resize_grid(late, early.shape[1:-1])
+    early, late = _positions(early), _positions(late)
+    return _products(early, late) / ops.cast(ops.shape(early)[1], "float32")
+
+
+def _products(a, b):
+    return ops.matmul(ops.transpose(a, (0, 2, 1)), b)
+
+
+def _unit(x, axis=-1):
+    squares = ops.sum(ops.square(x), axis=axis, keepdims=True)
+    return x / ops.sqrt(ops.maximum(squares, _NOTHING))

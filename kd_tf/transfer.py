@@ -1,0 +1,195 @@
+"""A loss between two given models: what it looks at, and its adapters.
+
+Shapes: B examples.
+"""
+
+import itertools
+
+import keras
+import tensorflow as tf
+from absl import logging
+from keras import ops
+
+from kd_tf.pairing import propose_pairs
+from kd_tf.schedules import value_at
+from kd_tf.taps import activation_shapes, parts
+
+
+class Transfer(keras.layers.Layer):
+    """Applies a loss to what a student and its teacher gave for a batch.
+
+    A layer, so that the adapters it holds are trained and saved with the
+    Distiller.
+
+    Args:
+        term: `LossTerm`.
+        student: `keras.Model`.
+        teacher: `keras.Model`.
+
+    Raises:
+        ValueError: if a layer does not exist or a pair cannot be matched.
+    """
+
+    def __init__(self, term, student, teacher):
+        super().__init__(name=term.name, dtype="float32")
+        self.term = term
+        self.pairs = _pairs(term, student, teacher)
+        shapes = [
+            activation_shapes(model, [pair[i] for pair in self.pairs])
+            if self.pairs
+            else {}
+            for i, model in enumerate((student, teacher))
+        ]
+        self.adapters = [
+            self._adapter(shapes[0][s], shapes[1][t]) for s, t in self.pairs
+        ]
+        self.built = True
+        for (s, t), adapter in zip(self.pairs, self.adapters, strict=True):
+            logging.info(
+                "%s: student '%s' %s learns from teacher '%s' %s; "
+                "its adapter has %d parameters",
+                *(term.name, s, shapes[0][s], t, shapes[1][t]),
+                adapter.count_params(),
+            )
+
+    def loss(self, student, teacher, y, sample_weight, step):
+        """The weighted mean over the batch, a float32 scalar.
+
+        Args:
+            student: `Forward` of the student.
+            teacher: `Forward` of the teacher.
+            y: Labels, nested as the answers are, or None.
+            sample_weight: Weights, one for each example or nested as the
+                answers are, or None.
+            step: Scalar, for schedules.
+        """
+        arguments = {
+            name: value_at(value, step)
+            for name, value in self.term.arguments.items()
+        }
+        if self.pairs:
+            return self._between_layers(
+                student, teacher, y, sample_weight, arguments
+            )
+        if self.term.kind.is_whole:
+            loss = self._call(student.answers, teacher.answers, None, arguments)
+            return _mean(loss, None)
+        return self._between_answers(
+            student.answers, teacher.answers, y, sample_weight, arguments
+        )
+
+    def _between_layers(self, student, teacher, y, sample_weight, arguments):
+        adapted = [
+            adapter(
+                student.activations[s],
+                teacher.activations[t],
+                training=student.training,
+            )
+            for (s, t), adapter in zip(self.pairs, self.adapters, strict=True)
+        ]
+        if self.term.kind.num_layers == 2:
+            adapted = [
+                tuple(zip(early, late, strict=True))
+                for early, late in itertools.pairwise(adapted)
+            ]
+        # Weights of single answers say nothing of an inner layer.
+        weights = sample_weight if tf.is_tensor(sample_weight) else None
+        if weights is not None and len(weights.shape) > 1:
+            weights = ops.mean(weights, axis=range(1, len(weights.shape)))
+        losses = [
+            _mean(self._call(*inputs[:2], y, arguments, inputs[2:]), weights)
+            for inputs in adapted
+        ]
+        return sum(losses) / len(losses)
+
+    def _between_answers(self, student, teacher, y, sample_weight, arguments):
+        student, teacher = parts(student), parts(teacher)
+        names = [*student] if self.term.output is None else [self.term.output]
+        total = 0.0
+        for name in names:
+            if name not in student or name not in teacher:
+                raise ValueError(
+                    f"Loss '{self.name}' finds no answer {name!r}. Allowed: "
+                    "answers of both models. Received: student "
+                    f"{list(student)}, teacher {list(teacher)}"
+                )
+            pair = student[name], teacher[name]
+            if self.term.transform:
+                pair = [self.term.transform(logits) for logits in pair]
+            values = self._call(*pair, part(y, name), arguments)
+            # The student's own answer carries the mask, if there is one.
+            total += _mean(values, part(sample_weight, name), student[name])
+        return total
+
+    def _call(self, student, teacher, labels, arguments, further=()):
+        if self.term.takes_labels:
+            if labels is None:
+                raise ValueError(
+                    f"Loss '{self.name}' needs labels. Allowed: data with "
+                    "labels for every answer it concerns. Received: none"
+                )
+            arguments = {**arguments, "labels": labels}
+        values = self.term.kind.function(
+            student, teacher, *further, **arguments
+        )
+        if len(values.shape) == 0 and not self.term.kind.is_whole:
+            raise ValueError(
+                f"Loss '{self.name}' must give one value an example. Allowed: "
+                "a tensor (B,), or (B, ...). Received: a scalar"
+            )
+        return values
+
+    def _adapter(self, student_shape, teacher_shape):
+        kind = self.term.kind
+        if kind.needs_grid and min(len(student_shape), len(teacher_shape)) < 3:
+            raise ValueError(
+                f"Loss '{self.name}' compares grids. Allowed: layers with an "
+                "axis between examples and channels. Received: student "
+                f"{student_shape}, teacher {teacher_shape}"
+            )
+        return kind.adapter(student_shape, teacher_shape, kind.equal)
+
+
+def part(nested, name):
+    """That of one answer, out of labels or weights nested in any way."""
+    if isinstance(nested, (dict, list, tuple)):
+        return parts(nested).get(name)
+    return nested
+
+
+def _pairs(term, student, teacher):
+    if term.pairs != "auto":
+        return [tuple(pair) for pair in term.pairs or ()]
+    pairs = propose_pairs(student, teacher, with_grid=term.kind.needs_grid)
+    if term.kind.knowledge == "relation":
+        return pairs[-1:]  # the deepest: relations are between whole examples
+    if len(pairs) < term.kind.num_layers:
+        raise ValueError(
+            f"Loss '{term.name}' looks at {term.kind.num_layers} layers "
+            f"together. Allowed: models of as many stages. Received: {pairs}"
+        )
+    return pairs
+
+
+class _Mean(keras.losses.Loss):
+    """Averages as Keras does: masks, weights and replicas included."""
+
+    def __init__(self):
+        super().__init__(name="mean")
+
+    def call(self, values, answers):
+        return values
+
+
+def _mean(values, sample_weight, answers=None):
+    if len(values.shape) == 0:
+        return values / tf.distribute.get_strategy().num_replicas_in_sync
+    if sample_weight is not None:
+        sample_weight = ops.convert_to_tensor(sample_weight)
+        # One weight an example weighs all the answers it has.
+        missing = len(values.shape) - len(sample_weight.shape)
+        sample_weight = ops.reshape(
+            sample_weight, (*ops.shape(sample_weight), *[1] * missing)
+        )
+    answers = values if answers is None else answers
+    return _Mean()(values, answers, sample_weight)
