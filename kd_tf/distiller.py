@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from kd_tf.diagnosis import diagnose
 from kd_tf.losses.terms import LossTerm
 from kd_tf.schedules import value_at
 from kd_tf.taps import Tapped
@@ -94,8 +95,8 @@ class Distiller(keras.Model):
         self.transfers = [Transfer(term, student, teacher) for term in terms]
         tapped = [pair for t in self.transfers for pair in t.pairs]
         # Plain objects: Keras neither saves nor trains what they hold.
-        self._tapped_student = Tapped(student, [s for s, _ in tapped])
-        self._frozen_teacher = FrozenTeacher(
+        self.tapped_student = Tapped(student, [s for s, _ in tapped])
+        self.frozen_teacher = FrozenTeacher(
             teacher, [t for _, t in tapped], teacher_input
         )
         self._trackers = _Trackers(
@@ -104,7 +105,7 @@ class Distiller(keras.Model):
 
     @property
     def teacher(self):
-        return self._frozen_teacher.model
+        return self.frozen_teacher.model
 
     @property
     def adapter_parameters(self):
@@ -129,9 +130,9 @@ class Distiller(keras.Model):
 
     def train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        teacher = self._frozen_teacher(x)
+        teacher = self.frozen_teacher(x)
         with tf.GradientTape() as tape:
-            student = self._tapped_student(x, training=True)
+            student = self.tapped_student(x, training=True)
             losses = self.compute_losses(x, y, student, teacher, sample_weight)
             total = self.combine(losses)
             scaled = self.optimizer.scale_loss(total)
@@ -142,8 +143,8 @@ class Distiller(keras.Model):
 
     def test_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        teacher = self._frozen_teacher(x)
-        student = self._tapped_student(x, training=False)
+        teacher = self.frozen_teacher(x)
+        student = self.tapped_student(x, training=False)
         losses = self.compute_losses(x, y, student, teacher, sample_weight)
         total = self.combine(losses)
         return self._results(x, y, student, sample_weight, total, losses)
@@ -176,7 +177,7 @@ class Distiller(keras.Model):
             losses["regularization_loss"] = _sum_of(self.losses)
         for transfer in self.transfers:
             losses[transfer.name] = transfer.loss(
-                student, teacher, y, sample_weight, self._step()
+                student, teacher, y, sample_weight, self.step
             )
         return losses
 
@@ -188,25 +189,44 @@ class Distiller(keras.Model):
                 "`loss` in compile(), or student_weight=0. Received: "
                 f"student_weight={self.student_weight}"
             )
-        weights = {transfer.name: transfer.term.weight for transfer in self.transfers}
-        regularization = losses.get("regularization_loss", 0.0)
-        # The student's loss carries the regularization already, so the other
-        # side must carry it too for it to count in full.
-        distillation = regularization + sum(
-            value_at(weights.get(name, 1.0), self._step()) * loss
-            for name, loss in losses.items()
-            if name not in ("student_loss", "regularization_loss")
-        )
-        share = value_at(self.student_weight, self._step())
-        student_loss = losses.get("student_loss", regularization)
-        return share * student_loss + (1 - share) * distillation
+        weights = self.loss_weights(losses)
+        return sum(weights[name] * loss for name, loss in losses.items())
+
+    def loss_weights(self, names):
+        """What each loss counts for at this step: {name: number}."""
+        share = value_at(self.student_weight, self.step)
+        given = {t.name: t.term.weight for t in self.transfers}
+        weights = {
+            name: (1 - share) * value_at(given.get(name, 1.0), self.step)
+            for name in names
+        }
+        if "student_loss" in names:
+            # It carries the regularization already: with the rest of it,
+            # which stands for itself, that counts in full.
+            weights["student_loss"] = share
+        return weights
+
+    def diagnose(self, data):
+        """Measures what may go wrong, before training; changes nothing.
+
+        Args:
+            data: `tf.data.Dataset` or other iterable of batches, as `fit`
+                takes them; all of it is used.
+
+        Returns:
+            `kd_tf.diagnosis.Diagnosis`: figures, and findings in sentences.
+        """
+        return diagnose(self, data)
 
     def save(self, filepath, overwrite=True, zipped=None):
         """Saves the student alone: a plain Keras model, no teacher inside."""
         self.student.save(filepath, overwrite=overwrite, zipped=zipped)
 
-    def _step(self):
-        return 0 if self.optimizer is None else self.optimizer.iterations
+    @property
+    def step(self):
+        """Number of updates so far, for schedules."""
+        optimizer = getattr(self, "optimizer", None)
+        return 0 if optimizer is None else optimizer.iterations
 
     def _results(self, x, y, student, sample_weight, total, losses):
         """Logs of a step: what was computed in it, and nothing else."""

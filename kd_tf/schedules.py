@@ -36,8 +36,8 @@ def cosine(start, end, num_steps):
         ValueError: if `num_steps` is not greater than 0.
     """
     share = _share_done(num_steps)
-    return lambda step: end + (start - end) * 0.5 * (
-        1 + ops.cos(math.pi * share(step))
+    return lambda step: (
+        end + (start - end) * 0.5 * (1 + ops.cos(math.pi * share(step)))
     )
 
 

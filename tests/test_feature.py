@@ -218,7 +218,7 @@ def test_variance_is_learned_toward_the_squared_error():
         return gradients(
             lambda raw: variational_information_loss(student, teacher, raw),
             np.array([raw_variance], "f"),
-        )[0][0]
+        )[0].numpy()[0]
 
     assert slope(1.0) < -1e-3
     assert slope(np.log(np.expm1(4.0))) == pytest.approx(0, abs=1e-5)
@@ -251,7 +251,7 @@ def test_one_value_an_example(loss):
 
 
 @over(OF_ANY_NUMBER_OF_AXES)
-@pytest.mark.parametrize("grid", [(12,), (2, 3, 2)])
+@pytest.mark.parametrize("grid", [(12,), (2, 6)])
 def test_axes_of_the_grid_do_not_matter(loss, grid):
     shape = (5, *grid, 6)
     np.testing.assert_allclose(

@@ -7,6 +7,7 @@ def test_public_names_are_the_written_list():
         "Distiller",
         "EpochCheckpoint",
         "Limit",
+        "LossTerm",
         "MagnitudePruning",
         "QuantizationError",
         "accuracy",

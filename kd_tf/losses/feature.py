@@ -11,7 +11,7 @@ from keras import ops
 
 from kd_tf.losses.grids import resize_grid
 
-_NOTHING = 1e-8
+_NOTHING = 1e-12
 
 
 def hint_loss(student, teacher):
@@ -206,7 +206,11 @@ def _features(student, teacher, *same):
 
 def _check_same(student, teacher, what):
     axes = {"width": slice(-1, None), "grid": slice(1, -1)}[what]
-    if tuple(student.shape[axes]) != tuple(teacher.shape[axes]):
+    lengths = student.shape[axes], teacher.shape[axes]
+    # A length that is not known beforehand shows itself in the arithmetic.
+    if len(lengths[0]) != len(lengths[1]) or any(
+        s != t and None not in (s, t) for s, t in zip(*lengths, strict=True)
+    ):
         raise ValueError(
             f"The activations must have the same {what}. Received: student "
             f"{tuple(student.shape)}, teacher {tuple(teacher.shape)}"
@@ -220,12 +224,17 @@ def _positions(x):
 
 def _flow(early, late):
     """Products of all channels of two layers, (B, C, D), averaged over P."""
-    if early.shape[1] > late.shape[1]:
-        early = resize_grid(early, late.shape[1:-1])
-    else:
-        late = resize_grid(late, early.shape[1:-1])
-    early, late = _positions(early), _positions(late)
+    grids = zip(ops.shape(early)[1:-1], ops.shape(late)[1:-1], strict=True)
+    grid = [_smaller(*lengths) for lengths in grids]
+    early = _positions(resize_grid(early, grid))
+    late = _positions(resize_grid(late, grid))
     return _products(early, late) / ops.cast(ops.shape(early)[1], "float32")
+
+
+def _smaller(one, other):
+    if isinstance(one, int) and isinstance(other, int):
+        return min(one, other)
+    return ops.minimum(one, other)
 
 
 def _products(a, b):

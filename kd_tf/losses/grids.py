@@ -4,13 +4,15 @@ Shapes: B examples, C channels, along the last axis; "..." stands for one or
 two axes of a grid between them.
 """
 
+import tensorflow as tf
 from keras import ops
 
 
 def resize_grid(x, grid):
     """Resizes activations: averages over blocks, then interpolates linearly.
 
-    Averaging first lets every position count when a grid shrinks.
+    Averaging first lets every position count when a grid shrinks. Where a
+    length is not known beforehand, it only interpolates.
 
     Args:
         x: Float tensor (B, ..., C).
@@ -29,26 +31,26 @@ def resize_grid(x, grid):
             f"Received: activation {tuple(x.shape)} for a grid of "
             f"{len(grid)} axes"
         )
-    if tuple(x.shape[1:-1]) == tuple(grid):
+    known = all(isinstance(length, int) for length in (*x.shape[1:-1], *grid))
+    if known and tuple(x.shape[1:-1]) == tuple(grid):
         return x
     if len(grid) == 1:
         # A line is an image one pixel wide.
         image = resize_grid(ops.expand_dims(x, 2), (grid[0], 1))
         return ops.squeeze(image, axis=2)
-    x = _average_blocks(x, grid)
-    return ops.image.resize(
-        x, grid, interpolation="bilinear", data_format="channels_last"
-    )
+    if known:
+        x = _average_blocks(x, grid)
+    # The resizing of Keras refuses lengths that are tensors.
+    return ops.cast(tf.image.resize(x, grid), x.dtype)
 
 
 def _average_blocks(x, grid):
-    lengths = [*x.shape[1:-1], *grid]
-    if not all(isinstance(length, int) for length in lengths):
-        return x
     block = [
-        max(old // new, 1)
-        for old, new in zip(x.shape[1:-1], grid, strict=True)
+        max(old // new, 1) for old, new in zip(x.shape[1:-1], grid, strict=True)
     ]
     if block == [1, 1]:
         return x
-    return ops.average_pool(x, block, data_format="channels_last")
+    # Without padding the positions left over would be dropped.
+    return ops.average_pool(
+        x, block, padding="same", data_format="channels_last"
+    )

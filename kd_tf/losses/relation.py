@@ -10,7 +10,7 @@ On several devices each sees the relations within its own share of the batch.
 
 from keras import ops
 
-_NOTHING = 1e-8
+_NOTHING = 1e-12
 
 
 def rkd_distance_loss(student, teacher):
@@ -106,7 +106,8 @@ def probabilistic_transfer_loss(student, teacher):
 
     Returns:
         Float32 tensor (B,): divergence in nats of the student's neighbours
-        from the teacher's, under the cosine kernel.
+        from the teacher's, under the cosine kernel. As in the authors'
+        code, an example counts among its own neighbours.
 
     Reference:
         Passalis and Tefas, 2018, https://arxiv.org/abs/1803.10837, section 3.
@@ -174,6 +175,8 @@ def _others(x, left_out):
 
 
 def _scaled_distances(x):
+    # Centred, for a common offset would drown the differences in rounding.
+    x = x - ops.mean(x, axis=0, keepdims=True)
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
     squared = squares + ops.transpose(squares) - 2 * _products(x)
     # A root has no slope at 0, where every example is to itself.

@@ -9,7 +9,7 @@ The caller weighs and averages. No gradient flows into the teacher.
 from keras import ops
 
 # A smaller sum of squares is not divided by: rounding would decide.
-_NOTHING = 1e-8
+_NOTHING = 1e-12
 
 
 def soft_target_loss(student_logits, teacher_logits, temperature=4.0):

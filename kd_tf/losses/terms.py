@@ -142,6 +142,15 @@ class LossTerm:
         self.takes_labels = "labels" in parameters
         self._check(loss, parameters)
 
+    @property
+    def temperature(self):
+        """The temperature given, or that of the loss; None without one."""
+        parameters = inspect.signature(self.kind.function).parameters
+        if "temperature" not in parameters:
+            return None
+        default = parameters["temperature"].default
+        return self.arguments.get("temperature", default)
+
     def _check(self, loss, parameters):
         allowed = [p for p in parameters[2:] if p not in _NOT_SET_BY_USERS]
         for name, value in self.arguments.items():
