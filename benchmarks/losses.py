@@ -36,7 +36,7 @@ from pipelines.provenance import environment
 SEEDS, TUNING_SEED = (1, 2, 3, 4, 5), 0
 FACTORS = (1 / 3, 1.0, 3.0)
 NUM_TEACHER, NUM_STUDENT, NUM_VALIDATION = 50_000, 10_000, 5_000
-TEACHER_EPOCHS, EPOCHS, BATCH = 6, 10, 128
+TEACHER_EPOCHS, EPOCHS, BATCH = 6, 6, 128
 STUDENT_WEIGHT, KERAS_TEMPERATURE = 0.5, 4.0
 WORKERS = 2
 RESULTS = pathlib.Path(__file__).with_suffix(".json")

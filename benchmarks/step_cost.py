@@ -1,18 +1,23 @@
 """What one distillation step costs beside what it is made of.
 
-The sum to stay near is one plain training step of the student plus one
-forward pass of the teacher. Each round times every contender once, over the
-same batch, as compiled graphs; the ratio is taken round by round, so that a
-machine whose speed drifts does not decide it.
+The sum to stay near is one plain training step of the student, one forward
+pass of the teacher, and the loss alone: its value and its gradient, adapters
+included, on activations that are there already. Each round times every
+contender once, over the same batch, as compiled graphs; the ratio is taken
+round by round, so that a machine whose speed drifts does not decide it.
+`keras.distillation` is timed where it has the loss, against the same sum.
 
-    python benchmarks/step_cost.py        # 2 to 3 minutes; step_cost.json
+    python benchmarks/step_cost.py        # about 10 minutes; step_cost.json
 """
 
+import dataclasses
+import gc
 import json
 import os
 import pathlib
 import statistics
 import time
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -20,82 +25,93 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kd_tf import Distiller, build_model
+import kd_tf
+from kd_tf.losses.terms import LOSSES
 from pipelines.provenance import environment
 
-SEED, BATCH, ROUNDS, STEPS, TEMPERATURE, WEIGHT = 1, 128, 15, 10, 4.0, 0.5
+SEED, BATCH, ROUNDS, STEPS, TEMPERATURE, WEIGHT = 1, 128, 9, 8, 4.0, 0.5
 RESULTS = pathlib.Path(__file__).with_suffix(".json")
 
 
 def cnn(shape, filters, hidden=0):
-    return build_model(
+    return kd_tf.build_model(
         "cnn", shape, 10, filters=filters, hidden=hidden, dropout=0.0
     )
 
 
-PAIRS = {
-    "configs/mnist.yaml": (
+def mobilenet(shape):
+    return keras.applications.MobileNetV2(
+        shape, weights=None, classes=10, classifier_activation=None
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Models:
+    shape: tuple
+    teacher: Callable
+    student: Callable
+
+
+MODELS = {
+    "configs/mnist.yaml": Models(
         (28, 28, 1),
         lambda shape: cnn(shape, [32, 64, 128], 256),
         lambda shape: cnn(shape, [16, 32, 64]),
     ),
-    "MobileNetV2, 64x64": (
-        (64, 64, 3),
-        lambda shape: keras.applications.MobileNetV2(
-            shape, weights=None, classes=10, classifier_activation=None
-        ),
-        lambda shape: cnn(shape, [16, 32, 64]),
+    "MobileNetV2, 64x64": Models(
+        (64, 64, 3), mobilenet, lambda shape: cnn(shape, [16, 32, 64])
+    ),
+    # The first layers are of one shape, without which Keras has no hint.
+    "first layers alike": Models(
+        (28, 28, 1),
+        lambda shape: cnn(shape, [32, 64, 128], 256),
+        lambda shape: cnn(shape, [32, 32, 64]),
     ),
 }
+FIRST_LAYERS = (("relu_1", "relu_1"),)
+KERAS = {
+    ("soft_targets", "auto"): lambda: keras.distillation.LogitsDistillation(
+        TEMPERATURE, keras.losses.KLDivergence()
+    ),
+    ("hint", FIRST_LAYERS): lambda: keras.distillation.FeatureDistillation(
+        "mse", *FIRST_LAYERS[0]
+    ),
+}
+ROWS = [
+    *(("configs/mnist.yaml", loss, "auto") for loss in LOSSES),
+    ("MobileNetV2, 64x64", "soft_targets", "auto"),
+    ("MobileNetV2, 64x64", "hint", "auto"),
+    ("MobileNetV2, 64x64", "rkd_distance", "auto"),
+    ("first layers alike", "hint", FIRST_LAYERS),
+]
 
 
-def contenders(shape, build_teacher, build_student):
-    """{name: function of a batch, compiled}, each with models of its own."""
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    teacher = build_teacher(shape)
-    plain = build_student(shape)
-    ours = Distiller(
-        build_student(shape),
-        teacher,
-        temperature=TEMPERATURE,
-        student_weight=WEIGHT,
-    )
-    theirs = keras.distillation.Distiller(
-        teacher,
-        build_student(shape),
-        keras.distillation.LogitsDistillation(
-            TEMPERATURE, keras.losses.KLDivergence()
-        ),
-        student_loss_weight=WEIGHT,
-    )
-    for trainer in (plain, ours, theirs):
-        trainer.compile("adam", loss, metrics=["accuracy"], jit_compile=False)
-        trainer.optimizer.build(trainer.trainable_variables)
-    return {
-        "student step": tf.function(lambda x, y: plain.train_step((x, y))),
-        "teacher forward": tf.function(lambda x, y: teacher(x, training=False)),
-        "kd_tf": tf.function(lambda x, y: ours.train_step((x, y))),
-        "keras.distillation": tf.function(
-            lambda x, y: theirs.train_step((x, y))
-        ),
+def main():
+    settings = {
+        "seed": SEED,
+        "batch": BATCH,
+        "rounds": ROUNDS,
+        "steps_a_round": STEPS,
+        "environment": environment(),
     }
+    found = []
+    for models, loss, pairs in ROWS:
+        row = measure(loss, MODELS[models], pairs)
+        found.append({"models": models, "loss": loss, "pairs": pairs, **row})
+        print(found[-1], flush=True)
+        results = {**settings, "rows": found}
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def milliseconds(function, batch):
-    start = time.perf_counter()
-    for _ in range(STEPS):
-        result = function(*batch)
-    tf.nest.map_structure(lambda tensor: tensor.numpy(), result)
-    return (time.perf_counter() - start) / STEPS * 1e3
-
-
-def measure(shape, build_teacher, build_student):
+def measure(loss, models, pairs):
+    keras.backend.clear_session()
+    gc.collect()
     keras.utils.set_random_seed(SEED)
     batch = (
-        tf.random.stateless_uniform((BATCH, *shape), (SEED, 0)),
-        tf.constant(np.arange(BATCH) % 10),
+        tf.random.stateless_uniform((BATCH, *models.shape), (SEED, 0)),
+        tf.one_hot(np.arange(BATCH) % 10, 10),
     )
-    functions = contenders(shape, build_teacher, build_student)
+    functions = contenders(loss, models, pairs, batch)
     for function in functions.values():
         milliseconds(function, batch)
     rounds = [
@@ -109,30 +125,79 @@ def measure(shape, build_teacher, build_student):
         },
         "ratio_to_sum": {
             name: quartiles(
-                r[name] / (r["student step"] + r["teacher forward"])
+                r[name]
+                / (r["student step"] + r["teacher forward"] + r["loss alone"])
                 for r in rounds
             )
-            for name in ("kd_tf", "keras.distillation")
+            for name in functions
+            if name in ("kd_tf", "keras.distillation")
         },
     }
+
+
+def contenders(loss, models, pairs, batch):
+    """{name: function of a batch, compiled}, each with models of its own."""
+    teacher = models.teacher(models.shape)
+    plain, student, other = (models.student(models.shape) for _ in range(3))
+    answers = LOSSES[loss].knowledge == "response"
+    ours = kd_tf.Distiller(
+        student,
+        teacher,
+        kd_tf.LossTerm(loss, pairs=None if answers else pairs),
+        student_weight=WEIGHT,
+    )
+    steps = {"student step": plain, "kd_tf": ours}
+    if (loss, pairs) in KERAS:
+        steps["keras.distillation"] = keras.distillation.Distiller(
+            teacher, other, KERAS[loss, pairs](), student_loss_weight=WEIGHT
+        )
+    functions = {
+        "teacher forward": tf.function(lambda x, y: teacher(x, training=False)),
+        "loss alone": loss_alone(ours, batch),
+    }
+    for name, trainer in steps.items():
+        trainer.compile(
+            "adam",
+            keras.losses.CategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            jit_compile=False,
+        )
+        trainer.optimizer.build(trainer.trainable_variables)
+        functions[name] = tf.function(
+            lambda x, y, trainer=trainer: trainer.train_step((x, y))
+        )
+    return functions
+
+
+def loss_alone(distiller, batch):
+    """Value and gradient of the loss on activations that are there already."""
+    x, y = batch
+    transfer = distiller.transfers[0]
+    teacher = distiller.frozen_teacher(x)
+    student = distiller.tapped_student(x, training=True)
+    adapted = transfer.trainable_variables
+
+    def value_and_gradient(x, y):
+        with tf.GradientTape() as tape:
+            tape.watch((student.answers, student.activations))
+            value = transfer.loss(student, teacher, y, None, 0)
+        inputs = (student.answers, student.activations, adapted)
+        return tape.gradient(value, inputs, "zero")
+
+    return tf.function(value_and_gradient)
+
+
+def milliseconds(function, batch):
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        result = function(*batch)
+    tf.nest.map_structure(lambda tensor: tensor.numpy(), result)
+    return (time.perf_counter() - start) / STEPS * 1e3
 
 
 def quartiles(values):
     low, median, high = statistics.quantiles(values, n=4)
     return {"median": median, "quartiles": [low, high]}
-
-
-def main():
-    found = {name: measure(*pair) for name, pair in PAIRS.items()}
-    settings = {
-        "seed": SEED,
-        "batch": BATCH,
-        "rounds": ROUNDS,
-        "steps_a_round": STEPS,
-    }
-    results = {**settings, "environment": environment(), "pairs": found}
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

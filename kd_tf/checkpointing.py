@@ -52,7 +52,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         Returns:
             The epoch to begin with, for `initial_epoch`.
         """
-        model.optimizer.build(self._student.trainable_variables)
+        model.optimizer.build(model.trainable_variables)
         self.set_model(model)
         if os.path.exists(self._state_path):
             with np.load(self._state_path, allow_pickle=False) as arrays:

@@ -3,6 +3,7 @@
 Shapes: B examples, C classes.
 """
 
+import contextlib
 import dataclasses
 import math
 
@@ -75,10 +76,14 @@ def diagnose(distiller, data):
     """
     shares, idle, answers = {}, [], []
     for batch in data:
+        batch = keras.tree.map_structure(_tensor, batch)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         teacher = distiller.frozen_teacher(x)
         if not answers:
-            shares, idle = _gradients(distiller, x, y, teacher, sample_weight)
+            with _keeping_metrics(distiller):
+                shares, idle = _gradients(
+                    distiller, x, y, teacher, sample_weight
+                )
         student = distiller.student(x, training=False)
         answers.append(_numpy((teacher.answers, student, y)))
     if not answers:
@@ -108,7 +113,12 @@ def _gradients(distiller, x, y, teacher, sample_weight):
         losses = distiller.compute_losses(x, y, student, teacher, sample_weight)
         weights = distiller.loss_weights(losses)
         weighted = {name: weights[name] * loss for name, loss in losses.items()}
-        total = distiller.combine(losses)
+        # Uncompiled, it may lack the loss on labels that `combine` asks for.
+        total = (
+            distiller.combine(losses)
+            if distiller.compiled
+            else sum(weighted.values())
+        )
     variables = distiller.student.trainable_variables
     norms = {
         name: _norm(tape.gradient(loss, variables))
@@ -123,6 +133,16 @@ def _gradients(distiller, x, y, teacher, sample_weight):
         and _norm(tape.gradient(total, adapter.trainable_variables)) == 0
     ]
     return {k: v / whole if whole else 0.0 for k, v in norms.items()}, idle
+
+
+@contextlib.contextmanager
+def _keeping_metrics(distiller):
+    """Keras counts the losses of several answers wherever it computes them."""
+    before = {id(v): v.numpy() for v in distiller.metrics_variables}
+    yield
+    for variable in distiller.metrics_variables:
+        # One that was not there begins at 0.
+        variable.assign(before.get(id(variable), ops.zeros_like(variable)))
 
 
 def _norm(gradients):
@@ -234,7 +254,8 @@ def _on_entropy(entropies):
 
 def _on_shares(shares):
     for name, share in shares.items():
-        if share >= _LEAST_SHARE or name == "regularization_loss":
+        # Not a number: the answers, on which there is a finding, are none.
+        if not share < _LEAST_SHARE or name == "regularization_loss":
             continue
         if share == 0:
             remedy = "Give it a weight, or leave it out."
@@ -253,6 +274,11 @@ def _on_adapters(idle):
             f"The adapter of {name} gets a gradient of 0: it learns nothing. "
             "Give its loss a weight, or pair other layers."
         )
+
+
+def _tensor(x):
+    # As `fit` does: losses between layers take no weights but tensors.
+    return tf.convert_to_tensor(x) if isinstance(x, np.ndarray) else x
 
 
 def _numpy(batch):

@@ -12,7 +12,7 @@ from keras import ops
 from kd_tf.diagnosis import diagnose
 from kd_tf.losses.terms import LossTerm
 from kd_tf.schedules import value_at
-from kd_tf.taps import Tapped
+from kd_tf.taps import Tapped, answer_key
 from kd_tf.teachers import FrozenTeacher, refuse_probabilities
 from kd_tf.transfer import Transfer
 
@@ -78,8 +78,9 @@ class Distiller(keras.Model):
         teacher_input=None,
         name="distiller",
     ):
-        super().__init__(name=name)
         _check_models(student=student, teacher=teacher)
+        # The student's policy decides on loss scaling; it casts for itself.
+        super().__init__(name=name, dtype=student.dtype_policy, autocast=False)
         if not callable(student_weight) and not 0 <= student_weight <= 1:
             raise ValueError(
                 "`student_weight` must lie in [0, 1]. "
@@ -87,6 +88,7 @@ class Distiller(keras.Model):
             )
         terms = _terms(losses)
         for term in terms:
+            term.output = answer_key(student, term.output)
             if term.kind.takes_logits:
                 refuse_probabilities(student, "The student", term.output)
                 refuse_probabilities(teacher, "The teacher", term.output)
@@ -102,6 +104,7 @@ class Distiller(keras.Model):
         self._trackers = _Trackers(
             ["student_loss", *(t.name for t in self.transfers)]
         )
+        self.built = student.built
 
     @property
     def teacher(self):
@@ -111,6 +114,11 @@ class Distiller(keras.Model):
     def adapter_parameters(self):
         """Number of parameters trained along and dropped at the end."""
         return sum(transfer.count_params() for transfer in self.transfers)
+
+    @property
+    def output_names(self):
+        """Names by which `compile` tells the losses of several outputs."""
+        return self.student.output_names
 
     @property
     def metrics(self):
@@ -222,6 +230,25 @@ class Distiller(keras.Model):
         """Saves the student alone: a plain Keras model, no teacher inside."""
         self.student.save(filepath, overwrite=overwrite, zipped=zipped)
 
+    def save_own_variables(self, store):
+        # Keras leaves out where random generators stand, so that training
+        # resumed from a file would draw another dropout.
+        for i, state in enumerate(self._random_states()):
+            store[f"random_state_{i}"] = state.numpy()
+
+    def load_own_variables(self, store):
+        for i, state in enumerate(self._random_states()):
+            if f"random_state_{i}" in store:
+                state.assign(store[f"random_state_{i}"])
+
+    def _random_states(self):
+        weights = {id(weight) for weight in self.weights}
+        return [v for v in self.variables if id(v) not in weights]
+
+    def __dir__(self):
+        # Keras saves the weights of every model it finds here.
+        return [name for name in super().__dir__() if name != "teacher"]
+
     @property
     def step(self):
         """Number of updates so far, for schedules."""
@@ -313,7 +340,8 @@ def _check_models(**models):
 
 
 def _sum_of(losses):
-    total = sum(ops.cast(loss, "float32") for loss in losses)
+    # What a layer adds need be no scalar: Keras sums it up.
+    total = sum(ops.sum(ops.cast(loss, "float32")) for loss in losses)
     return total / _num_replicas()
 
 

@@ -2,8 +2,8 @@
 
 A stage is a run of layers whose outputs have one resolution; what it found
 stands in its last layer. A student's stage is paired with the stage of its
-teacher that is nearest in resolution, relative to the largest grid, and then
-in depth, relative to the number of layers.
+teacher that is nearest in resolution, relative to the grid of the inputs, and
+then in depth, relative to the number of layers.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ _NOTHING_OF_THEIR_OWN = (
     keras.layers.InputLayer,
     keras.layers.Dropout,
     keras.layers.Flatten,
+    keras.layers.ZeroPadding2D,
     keras.Model,  # its layers are listed one by one
 )
 
@@ -32,7 +33,7 @@ _NOTHING_OF_THEIR_OWN = (
 class _Stage:
     path: str  # of its last layer
     num_axes: int
-    resolution: float  # log2 of the share of the largest grid
+    resolution: float  # log2 of the share of the inputs' grid
     depth: float  # 0 at the first layer, 1 at the last
 
 
@@ -60,7 +61,8 @@ def propose_pairs(student, teacher, *, with_grid=False):
                 abs(t.depth - s.depth),
             ),
         )
-        free.remove(nearest)
+        # Pairs do not cross: what comes before it is left for the rest.
+        free = free[: free.index(nearest)]
         pairs.append((stage.path, nearest.path))
     if not pairs:
         raise ValueError(
@@ -73,13 +75,14 @@ def propose_pairs(student, teacher, *, with_grid=False):
 
 def _stages(model):
     shapes = _inner_shapes(model)
-    sizes = [math.prod(shape[1:-1]) for shape in shapes.values()]
+    sizes = [_num_positions(shape) for shape in shapes.values()]
+    largest = max(_num_positions(tensor.shape) for tensor in model.inputs)
     stages = []
     for i, (path, shape) in enumerate(shapes.items()):
         stage = _Stage(
             path,
             num_axes=len(shape),
-            resolution=math.log2(sizes[i] / max(sizes)),
+            resolution=math.log2(sizes[i] / largest),
             depth=i / max(len(shapes) - 1, 1),
         )
         former = stages[-1] if stages else None
@@ -90,6 +93,10 @@ def _stages(model):
             stages.pop()
         stages.append(stage)
     return stages
+
+
+def _num_positions(shape):
+    return math.prod(n or _ASSUMED_LENGTH for n in shape[1:-1])
 
 
 def _inner_shapes(model):

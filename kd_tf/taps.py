@@ -47,9 +47,6 @@ class Tapped:
     def __init__(self, model, paths=()):
         self.model = model
         self._layers = {path: find_layer(model, path) for path in paths}
-        self._lock = threading.Lock()
-        self._num_watching = 0
-        self._seen = threading.local()
 
     def __call__(self, x, training):
         answers, outputs = self.run(x, training)
@@ -66,41 +63,11 @@ class Tapped:
 
     def run(self, x, training):
         """Returns the answers, and {path: outputs of every call}."""
-        with self._watching() as outputs:
+        with _watching(self._layers.values()) as outputs:
             answers = self.model(x, training=training)
         return answers, {
             path: outputs[id(layer)] for path, layer in self._layers.items()
         }
-
-    @contextlib.contextmanager
-    def _watching(self):
-        # Replicas of a distribution strategy come here in threads that take
-        # turns: the first one in hooks the layers, the last one out unhooks.
-        outputs = {id(layer): [] for layer in self._layers.values()}
-        self._seen.outputs = outputs
-        with self._lock:
-            self._num_watching += 1
-            if self._num_watching == 1:
-                self._unhook = [
-                    _hook(layer, self._see) for layer in self._unique()
-                ]
-        try:
-            yield outputs
-        finally:
-            self._seen.outputs = None
-            with self._lock:
-                self._num_watching -= 1
-                if self._num_watching == 0:
-                    for unhook in self._unhook:
-                        unhook()
-
-    def _unique(self):
-        return {id(layer): layer for layer in self._layers.values()}.values()
-
-    def _see(self, layer, output):
-        outputs = getattr(self._seen, "outputs", None)
-        if outputs is not None:
-            outputs[id(layer)].append(output)
 
 
 def named_layers(model):
@@ -230,27 +197,71 @@ def parts(nested):
     return {None: nested}
 
 
+def answer_key(model, name):
+    """Key of an answer: where a model answers a list, its layer's index."""
+    names = getattr(model, "output_names", [])
+    if name in names and isinstance(model.output, (list, tuple)):
+        return names.index(name)
+    return name
+
+
 def is_symbolic(model):
     return bool(getattr(model, "inputs", None))
 
 
-def _hook(layer, see):
-    """Shows a layer's outputs to `see`; returns what undoes it."""
+_lock = threading.Lock()
+_hooked = {}  # {id of a layer: [number of those who watch it, its own call]}
+_seen = threading.local()
+
+
+@contextlib.contextmanager
+def _watching(layers):
+    """Gives {id of a layer: outputs of its calls in this thread}."""
+    # Threads may share a layer, as replicas of a distribution strategy and
+    # distillers with one teacher do: the first one in hooks it, the last one
+    # out unhooks it.
+    layers = {id(layer): layer for layer in layers}
+    outputs = {key: [] for key in layers}
+    with _lock:
+        for layer in layers.values():
+            _hook(layer)
+    former = getattr(_seen, "by_watcher", ())
+    _seen.by_watcher = (*former, outputs)
+    try:
+        yield outputs
+    finally:
+        _seen.by_watcher = former
+        with _lock:
+            for layer in layers.values():
+                _unhook(layer)
+
+
+def _hook(layer):
     attributes = vars(layer)
-    former, call = attributes.get("call"), layer.call
+    hooked = _hooked.setdefault(id(layer), [0, attributes.get("call")])
+    hooked[0] += 1
+    if hooked[0] > 1:
+        return
+    call = layer.call
 
     def watched(*args, **kwargs):
         output = call(*args, **kwargs)
-        see(layer, output)
+        for outputs in getattr(_seen, "by_watcher", ()):
+            if id(layer) in outputs:
+                outputs[id(layer)].append(output)
         return output
 
     # Past Keras's own bookkeeping of attributes, which nothing here concerns.
     attributes["call"] = watched
 
-    def unhook():
-        if former is None:
-            del attributes["call"]
-        else:
-            attributes["call"] = former
 
-    return unhook
+def _unhook(layer):
+    hooked = _hooked[id(layer)]
+    hooked[0] -= 1
+    if hooked[0] > 0:
+        return
+    _, own_call = _hooked.pop(id(layer))
+    if own_call is None:
+        del vars(layer)["call"]
+    else:
+        vars(layer)["call"] = own_call

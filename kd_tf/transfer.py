@@ -33,6 +33,7 @@ class Transfer(keras.layers.Layer):
     def __init__(self, term, student, teacher):
         super().__init__(name=term.name, dtype="float32")
         self.term = term
+        self.output_names = getattr(student, "output_names", [])
         self.pairs = _pairs(term, student, teacher)
         shapes = [
             activation_shapes(model, [pair[i] for pair in self.pairs])
@@ -72,8 +73,10 @@ class Transfer(keras.layers.Layer):
                 student, teacher, y, sample_weight, arguments
             )
         if self.term.kind.is_whole:
-            loss = self._call(student.answers, teacher.answers, None, arguments)
-            return _mean(loss, None)
+            pair = student.answers, teacher.answers
+            if self.term.output is not None:
+                pair = self._answers_called(self.term.output, *map(parts, pair))
+            return _mean(self._call(*pair, None, arguments), None)
         return self._between_answers(
             student.answers, teacher.answers, y, sample_weight, arguments
         )
@@ -94,8 +97,6 @@ class Transfer(keras.layers.Layer):
             ]
         # Weights of single answers say nothing of an inner layer.
         weights = sample_weight if tf.is_tensor(sample_weight) else None
-        if weights is not None and len(weights.shape) > 1:
-            weights = ops.mean(weights, axis=range(1, len(weights.shape)))
         losses = [
             _mean(self._call(*inputs[:2], y, arguments, inputs[2:]), weights)
             for inputs in adapted
@@ -103,23 +104,34 @@ class Transfer(keras.layers.Layer):
         return sum(losses) / len(losses)
 
     def _between_answers(self, student, teacher, y, sample_weight, arguments):
+        if isinstance(student, (list, tuple)):
+            y, sample_weight = self._in_order(y), self._in_order(sample_weight)
         student, teacher = parts(student), parts(teacher)
         names = [*student] if self.term.output is None else [self.term.output]
         total = 0.0
         for name in names:
-            if name not in student or name not in teacher:
-                raise ValueError(
-                    f"Loss '{self.name}' finds no answer {name!r}. Allowed: "
-                    "answers of both models. Received: student "
-                    f"{list(student)}, teacher {list(teacher)}"
-                )
-            pair = student[name], teacher[name]
+            pair = self._answers_called(name, student, teacher)
             if self.term.transform:
                 pair = [self.term.transform(logits) for logits in pair]
             values = self._call(*pair, part(y, name), arguments)
             # The student's own answer carries the mask, if there is one.
             total += _mean(values, part(sample_weight, name), student[name])
         return total
+
+    def _in_order(self, nested):
+        """A list of what Keras takes by the names of layers, too."""
+        if isinstance(nested, dict):
+            return [nested.get(name) for name in self.output_names]
+        return nested
+
+    def _answers_called(self, name, student, teacher):
+        if name not in student or name not in teacher:
+            raise ValueError(
+                f"Loss '{self.name}' finds no answer {name!r}. Allowed: "
+                "answers of both models. Received: student "
+                f"{list(student)}, teacher {list(teacher)}"
+            )
+        return student[name], teacher[name]
 
     def _call(self, student, teacher, labels, arguments, further=()):
         if self.term.takes_labels:
@@ -152,9 +164,12 @@ class Transfer(keras.layers.Layer):
 
 def part(nested, name):
     """That of one answer, out of labels or weights nested in any way."""
-    if isinstance(nested, (dict, list, tuple)):
-        return parts(nested).get(name)
-    return nested
+    if not isinstance(nested, (dict, list, tuple)):
+        return nested
+    nested = parts(nested)
+    if name is None and len(nested) == 1:
+        [name] = nested
+    return nested.get(name)
 
 
 def _pairs(term, student, teacher):
@@ -183,13 +198,20 @@ class _Mean(keras.losses.Loss):
 
 def _mean(values, sample_weight, answers=None):
     if len(values.shape) == 0:
+        values = ops.cast(values, "float32")
         return values / tf.distribute.get_strategy().num_replicas_in_sync
     if sample_weight is not None:
         sample_weight = ops.convert_to_tensor(sample_weight)
-        # One weight an example weighs all the answers it has.
         missing = len(values.shape) - len(sample_weight.shape)
-        sample_weight = ops.reshape(
-            sample_weight, (*ops.shape(sample_weight), *[1] * missing)
-        )
-    answers = values if answers is None else answers
+        if missing > 0:
+            # One weight an example weighs all the answers it has.
+            sample_weight = ops.reshape(
+                sample_weight, (*ops.shape(sample_weight), *[1] * missing)
+            )
+        if missing < 0:
+            # An example with one value has the mean weight of its answers.
+            axes = tuple(range(len(values.shape), len(sample_weight.shape)))
+            sample_weight = ops.mean(sample_weight, axis=axes)
+    if answers is None or len(answers.shape) > len(values.shape) + 1:
+        answers = values  # a mask has one axis less than what it masks
     return _Mean()(values, answers, sample_weight)

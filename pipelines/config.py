@@ -6,26 +6,15 @@ command is run in.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from kd_tf.models import MODEL_NAMES
+from pipelines.config_losses import Loss, Section, StudentWeight, Temperature
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False
-    )
 
 
 class Data(Section):
@@ -126,9 +115,14 @@ class Control(Section):
 
 
 class Distill(Section):
+    """What the student learns from its teacher, here and while pruned."""
+
     enabled: bool = True
-    temperature: float = Field(default=4.0, gt=0)
-    student_weight: float = Field(default=0.1, ge=0, le=1)
+    temperature: Temperature = 4.0  # of losses on answers that name none
+    student_weight: StudentWeight = 0.1  # of the labels; the rest is theirs
+    losses: list[Loss] = Field(
+        default=[Loss(name="soft_targets")], min_length=1
+    )
 
 
 class Prune(Section):

@@ -3,12 +3,14 @@
 import difflib
 import io
 import os
+import typing
 
 import pydantic
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipelines.config import MODEL_ARGUMENTS, Config
+from pipelines.config_losses import Section
 
 _PATHS = (
     ("data", "manual_dir"),
@@ -45,7 +47,11 @@ def load_config(path, overrides=()):
     try:
         config = Config.model_validate(_plain(tree))
     except pydantic.ValidationError as error:
-        where_and_what = _explain(error.errors()[0], tree, path, came_from)
+        # A misspelt key explains the missing one, not the other way round.
+        first = min(
+            error.errors(), key=lambda e: e["type"] != "extra_forbidden"
+        )
+        where_and_what = _explain(first, tree, path, came_from)
         raise ConfigError(where_and_what) from error
     config = _resolve_paths(config)
     for loc, file in _files(config):
@@ -112,15 +118,27 @@ def _parse_override(override):
 
 
 def _set(tree, keys, value, override):
-    for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
+    for i, key in enumerate(keys):
+        if isinstance(tree, list):
+            if not key.isdigit() or int(key) >= len(tree):
+                raise ConfigError(
+                    f"--set {override}: '{keys[i - 1]}' has no entry {key}. "
+                    f"Allowed: 0 to {len(tree) - 1}. Received: "
+                    f"{'.'.join(keys)}"
+                )
+            key = int(key)
+        elif not isinstance(tree, dict):
             raise ConfigError(
-                f"--set {override}: '{key}' holds a value, not a section. "
-                "Allowed: keys inside sections. Received: "
+                f"--set {override}: '{keys[i - 1]}' holds a value, not a "
+                "section. Allowed: keys inside sections. Received: "
                 f"{'.'.join(keys)}"
             )
-    tree[keys[-1]] = value
+        elif i < len(keys) - 1:
+            tree.setdefault(key, {})
+        if i == len(keys) - 1:
+            tree[key] = value
+        else:
+            tree = tree[key]
 
 
 def _plain(node):
@@ -194,7 +212,7 @@ def _beats(error, loc):
 
 
 # What pydantic adds to the place of a value that may be of two types.
-_UNION_BRANCHES = ("float", "list[float]")
+_UNION_BRANCHES = ("float", "list[float]", "number", "ramp")
 
 _RANGES = {
     "greater_than": "must be greater than {gt}",
@@ -236,6 +254,17 @@ def _keys_allowed_in(section, tree):
     for key in section:
         if key == "args":
             model = MODEL_ARGUMENTS[tree["model"]]
+        elif isinstance(tree, list):
+            tree = tree[int(key)]
         else:
-            model, tree = model.model_fields[key].annotation, tree[key]
+            model = _section_in(model.model_fields[key].annotation)
+            tree = tree[key]
     return model.model_fields
+
+
+def _section_in(annotation):
+    """The section that a field holds: alone, in a list, or as one choice."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    inner = [_section_in(each) for each in typing.get_args(annotation)]
+    return next((section for section in inner if section), None)

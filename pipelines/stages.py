@@ -65,12 +65,16 @@ def _train_or_take(network, name, config, workdir, scratch):
     if network.path:
         result = training.score(model, config, workdir)
     else:
-        trainer = model
+        trainer, diagnosis = model, {}
         if name == "student":
             trainer = training.under_teacher(model, config, workdir)
+            diagnosis = {
+                "diagnosis": training.diagnose(trainer, config, workdir)
+            }
         result = training.train(
             trainer, model, network, config, workdir, scratch
         )
+        result.update(diagnosis)
     return training.save(model, name, scratch), result
 
 

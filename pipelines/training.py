@@ -1,5 +1,6 @@
 """What the stages that train have in common."""
 
+import dataclasses
 import math
 import os
 
@@ -7,12 +8,14 @@ import keras
 import tensorflow as tf
 
 import kd_tf
+from kd_tf import schedules
 from kd_tf.data.splits import Split
 from kd_tf.data.streaming import (
     Normalization,
     evaluation_stream,
     training_stream,
 )
+from pipelines.config_losses import LOSS_ARGUMENTS, Ramp
 
 _CHECKED_EXAMPLES = 256
 
@@ -55,12 +58,50 @@ def under_teacher(student, config, workdir):
     """The student with its teacher, or alone where there is none."""
     if not config.teacher.enabled:
         return student
+    steps = training_steps(config, workdir)
     return kd_tf.Distiller(
         student,
         load(workdir, "teacher"),
-        temperature=config.distill.temperature,
-        student_weight=config.distill.student_weight,
+        [_term(loss, config.distill, steps) for loss in config.distill.losses],
+        student_weight=_scheduled(config.distill.student_weight, steps),
     )
+
+
+def diagnose(distiller, config, workdir):
+    """What a distillation starts from, on validation, as JSON."""
+    _compile(distiller, "adam")
+    diagnosis = distiller.diagnose(evaluation(config, workdir, "validation"))
+    return {"summary": diagnosis.summary(), **dataclasses.asdict(diagnosis)}
+
+
+def _term(loss, distill, steps):
+    arguments = {
+        key: _scheduled(getattr(loss, key), steps)
+        for key in ("temperature", "alpha", "beta", "gamma", "margin")
+        if getattr(loss, key) is not None
+    }
+    # Between layers and examples temperature means something else.
+    compares_answers = "transform" in LOSS_ARGUMENTS.get(loss.name, ())
+    if compares_answers and "temperature" in LOSS_ARGUMENTS[loss.name]:
+        arguments.setdefault(
+            "temperature", _scheduled(distill.temperature, steps)
+        )
+    return kd_tf.LossTerm(
+        loss.name,
+        weight=_scheduled(loss.weight, steps),
+        pairs=loss.pairs,
+        transform=loss.transform,
+        **arguments,
+        **(loss.args or {}),
+    )
+
+
+def _scheduled(value, steps):
+    """A number, or the schedule that a `Ramp` describes."""
+    if not isinstance(value, Ramp):
+        return value
+    schedule = {"linear": schedules.linear, "cosine": schedules.cosine}
+    return schedule[value.shape](value.start, value.end, value.epochs * steps)
 
 
 def train(trainer, student, budget, config, workdir, scratch, pruning=None):
@@ -87,7 +128,10 @@ def train(trainer, student, budget, config, workdir, scratch, pruning=None):
     checkpoint = kd_tf.EpochCheckpoint(
         scratch,
         student,
-        also=pruning.variables if pruning else (),
+        also=[
+            *(pruning.variables if pruning else ()),
+            *_variables_of_adapters(trainer, student),
+        ],
         first_eligible_epoch=budget.ramp_epochs if pruning else 0,
     )
     first_epoch = checkpoint.resume(trainer)
@@ -117,6 +161,7 @@ def train(trainer, student, budget, config, workdir, scratch, pruning=None):
         "best_epoch": checkpoint.best_epoch + 1,
         "validation_accuracy": best["val_accuracy"],
         "parameters": student.count_params(),
+        **_cost_of_adapters(trainer, student),
     }
 
 
@@ -175,6 +220,22 @@ def _compile(model, optimizer):
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
+
+
+def _variables_of_adapters(trainer, student):
+    if trainer is student:
+        return []
+    return [v for transfer in trainer.transfers for v in transfer.variables]
+
+
+def _cost_of_adapters(trainer, student):
+    """What the losses look at, for the record; nothing without a teacher."""
+    if trainer is student:
+        return {}
+    return {
+        "adapter_parameters": trainer.adapter_parameters,
+        "pairs": {t.name: t.pairs for t in trainer.transfers if t.pairs},
+    }
 
 
 def _split(workdir, name):

@@ -1,6 +1,10 @@
+import inspect
+
 import pytest
 
+from kd_tf.losses.terms import LOSSES
 from pipelines.config_io import ConfigError, dump_config, load_config
+from pipelines.config_losses import COMPARE_LAYERS, LOSS_ARGUMENTS
 from tests.conftest import ROOT
 
 GOOD = """\
@@ -31,7 +35,7 @@ WRONG = [
     (
         ("temperature: 3", "zzz: 3"),
         "FILE:10: distill has no key 'zzz'. Allowed: enabled, temperature, "
-        "student_weight. Received: 'zzz'",
+        "student_weight, losses. Received: 'zzz'",
     ),
     (
         ("filters: [8, 16]", "filter: [8]"),
@@ -174,6 +178,60 @@ WRONG = [
         "keys inside sections. Received: name.first",
     ),
     (
+        ("temperature: 3", "losses: [{name: hnit, pairs: auto}]"),
+        "FILE:10: distill.losses.0.name must be one of "
+        + ", ".join(LOSS_ARGUMENTS)
+        + ", or 'package.module:function'. Received: 'hnit'",
+    ),
+    (
+        ("temperature: 3", "losses:\n  - name: dist\n    temprature: 2"),
+        "FILE:12: distill.losses.0 has no key 'temprature'. Did you mean "
+        "'temperature'?",
+    ),
+    (
+        ("temperature: 3", "losses:\n  - name: hint\n    weight: 2"),
+        "FILE:11: distill.losses.0: loss 'hint' compares layers. Allowed: "
+        "pairs: auto, or pairs: [[student layer, teacher layer], ...]. "
+        "Received: no pairs",
+    ),
+    (
+        ("temperature: 3", "losses: [{name: hint, pairs: auto, beta: 2}]"),
+        "FILE:10: distill.losses.0: loss 'hint' has no key 'beta'. Allowed: "
+        "pairs, weight. Received: beta=2.0",
+    ),
+    (
+        ("temperature: 3", "losses: [{name: hint, pairs: [[a]]}]"),
+        "FILE:10: distill.losses.0.pairs must be auto, or a list of [student "
+        "layer, teacher layer]. Received: [['a']]",
+    ),
+    (
+        ("temperature: 3", "losses: [{name: dist, weight: -1}]"),
+        "FILE:10: distill.losses.0.weight must be at least 0.0. Received: -1",
+    ),
+    (
+        ("temperature: 3", "losses: []"),
+        "FILE:10: distill.losses must have at least 1 entries. Received: []",
+    ),
+    (
+        ("temperature: 3", "temperature: {start: 3, end: 0, epochs: 2}"),
+        "FILE:10: distill.temperature.end must be greater than 0.0. "
+        "Received: 0",
+    ),
+    (
+        ("temperature: 3", "student_weight: {start: 0, end: 2, epochs: 2}"),
+        "FILE:10: distill.student_weight.end must be at most 1.0. Received: 2",
+    ),
+    (
+        ("temperature: 3", "temperature: {start: 3, end: 1, epoch: 2}"),
+        "FILE:10: distill.temperature has no key 'epoch'. Did you mean "
+        "'epochs'?",
+    ),
+    (
+        "distill.losses.1.weight=2",
+        "--set distill.losses.1.weight=2: distill.losses must be a list. "
+        "Received: {'1': {'weight': 2}}",
+    ),
+    (
         "no value",
         "An override cannot be read. Allowed: --set section.key=value. "
         "Received: --set no value",
@@ -234,6 +292,32 @@ def test_overrides_win(good):
     assert config.teacher.args["filters"] == [4]
 
 
+def test_overrides_reach_into_lists(good, tmp_path):
+    path = tmp_path / "losses.yaml"
+    path.write_text(
+        GOOD.replace("temperature: 3", "losses: [{name: dist, beta: 1}]")
+    )
+    config = load_config(path, ["distill.losses.0.beta=5"])
+    assert config.distill.losses[0].beta == 5
+    with pytest.raises(ConfigError, match="'losses' has no entry 3. Allowed: "):
+        load_config(path, ["distill.losses.3.beta=5"])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_config_knows_the_arguments_of_every_loss(name):
+    term = LOSSES[name]
+    known = set(inspect.signature(term.function).parameters)
+    known -= {"student", "teacher", "student_logits", "teacher_logits"}
+    known -= {"labels", "raw_variance"}
+    known |= {"transform"} if term.knowledge == "response" else {"pairs"}
+    assert LOSS_ARGUMENTS[name] == known
+    assert (name in COMPARE_LAYERS) == (term.knowledge == "feature")
+
+
+def test_the_config_knows_every_loss():
+    assert list(LOSS_ARGUMENTS) == list(LOSSES)
+
+
 def test_defaults_fill_the_arguments_of_models(good):
     config = load_config(good)
     assert config.student.args == {"hidden": [128], "dropout": 0.0}
@@ -241,7 +325,18 @@ def test_defaults_fill_the_arguments_of_models(good):
 
 
 def test_what_is_dumped_loads_again(good, tmp_path):
-    config = load_config(good, ["data.mean=[1, 2.5]", "budget.max_size_kb=5"])
+    losses = (
+        "[{name: dist, temperature: {start: 8, end: 1, epochs: 2}},"
+        " {name: hint, pairs: [[a, b/c]], weight: 0.5}]"
+    )
+    config = load_config(
+        good,
+        [
+            "data.mean=[1, 2.5]",
+            "budget.max_size_kb=5",
+            f"distill.losses={losses}",
+        ],
+    )
     resolved = tmp_path / "resolved.yaml"
     resolved.write_text(dump_config(config))
     assert load_config(resolved) == config
@@ -256,7 +351,9 @@ def test_paths_do_not_depend_on_where_the_config_is_loaded(
     assert config.teacher.path == str(tmp_path / "teacher.keras")
 
 
-@pytest.mark.parametrize("name", ["quickstart", "mnist"])
+@pytest.mark.parametrize(
+    "name", ["quickstart", "mnist", "mnist_feature", "mnist_relation"]
+)
 def test_configs_that_ship_load(name):
     config = load_config(ROOT / "configs" / f"{name}.yaml")
     assert config.name == name

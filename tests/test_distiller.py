@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kd_tf import Distiller, soft_target_loss
+from kd_tf import Distiller, LossTerm, soft_target_loss
 
 LABEL_LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -23,9 +23,8 @@ def data(count=6):
 
 
 def distil(student, teacher, weight=0.3, **compile_options):
-    distiller = Distiller(
-        student, teacher, temperature=2.0, student_weight=weight
-    )
+    term = LossTerm("soft_targets", temperature=2.0)
+    distiller = Distiller(student, teacher, term, student_weight=weight)
     options = {"optimizer": keras.optimizers.SGD(0.5), "loss": LABEL_LOSS}
     distiller.compile(**{**options, **compile_options})
     return distiller
@@ -48,7 +47,7 @@ def test_loss_is_the_weighted_sum_done_by_hand(weight, sample_weight):
     labels = np.sum(w * cross_entropy(student(x), y)) / 6
     soft = np.sum(w * np.array(soft_target_loss(student(x), teacher(x), 2))) / 6
     assert found["student_loss"] == pytest.approx(labels, rel=1e-5)
-    assert found["distillation_loss"] == pytest.approx(soft, rel=1e-5)
+    assert found["soft_targets_loss"] == pytest.approx(soft, rel=1e-5)
     assert found["loss"] == pytest.approx(
         weight * labels + (1 - weight) * soft, rel=1e-5
     )
@@ -143,7 +142,7 @@ def test_history_holds_what_was_computed_and_nothing_else():
     x, y = data()
     distiller = distil(dense(1), dense(2), metrics=["accuracy"])
     history = distiller.fit(x, y, validation_data=(x, y), verbose=0).history
-    names = {"loss", "student_loss", "distillation_loss", "accuracy"}
+    names = {"loss", "student_loss", "soft_targets_loss", "accuracy"}
     assert history.keys() == names | {f"val_{name}" for name in names}
     assert all(np.all(np.array(history[k]) != 0) for k in history)
     assert history["val_loss"][0] == pytest.approx(
@@ -196,15 +195,13 @@ def test_steps_per_execution_changes_nothing():
 def test_subclass_combines_losses_in_its_own_way():
     class OnlyTheTeacher(Distiller):
         def combine(self, losses):
-            return losses["distillation_loss"]
+            return losses["soft_targets_loss"]
 
     x, y = data()
-    distiller = OnlyTheTeacher(
-        dense(1), dense(2), temperature=2.0, student_weight=0.5
-    )
+    distiller = OnlyTheTeacher(dense(1), dense(2), student_weight=0.5)
     distiller.compile("sgd", LABEL_LOSS)
     found = distiller.evaluate(x, y, verbose=0, return_dict=True)
-    assert found["loss"] == pytest.approx(found["distillation_loss"])
+    assert found["loss"] == pytest.approx(found["soft_targets_loss"])
 
 
 def test_dropout_of_the_student_only_while_training():
@@ -222,7 +219,7 @@ def test_dropout_of_the_student_only_while_training():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"temperature": 0}, "`temperature` must be greater than 0. "),
+        ({"temperature": 0}, "`temperature` must be greater than 0"),
         ({"temperature": float("nan")}, "Received: temperature=nan"),
         ({"student_weight": 1.5}, r"`student_weight` must lie in \[0, 1\]"),
         ({"student_weight": float("nan")}, "Received: student_weight=nan"),
@@ -231,7 +228,12 @@ def test_dropout_of_the_student_only_while_training():
 def test_arguments_out_of_range_are_refused(arguments, message):
     options = {"temperature": 1.0, "student_weight": 0.5, **arguments}
     with pytest.raises(ValueError, match=message):
-        Distiller(dense(1), dense(2), **options)
+        Distiller(
+            dense(1),
+            dense(2),
+            LossTerm("soft_targets", temperature=options["temperature"]),
+            student_weight=options["student_weight"],
+        )
 
 
 def test_teacher_of_another_width_is_refused():

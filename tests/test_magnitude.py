@@ -81,7 +81,7 @@ def test_the_smallest_weights_go():
 
 def test_masks_hold_while_the_student_learns_under_its_teacher():
     student, teacher = new_model(), new_model(2)
-    distiller = Distiller(student, teacher, temperature=2, student_weight=0.5)
+    distiller = Distiller(student, teacher, student_weight=0.5)
     pruning = MagnitudePruning(student, sparsity=0.5, ramp_steps=5)
     train(distiller, pruning, epochs=1)
     first = [np.array(layer.kernel) for layer in kernels(student)]

@@ -80,16 +80,60 @@ def test_control_and_distill_start_from_the_same_weights(run_stage):
 
 def test_distill_learns_from_the_teacher(run_stage):
     _, result = run_stage("distill", "distill.student_weight=0")
-    losses = [logs["distillation_loss"] for logs in result["history"]]
+    losses = [logs["soft_targets_loss"] for logs in result["history"]]
     assert losses[-1] < losses[0]
     np.testing.assert_allclose(
         losses, [logs["loss"] for logs in result["history"]], rtol=1e-5
     )
 
 
+def test_distill_takes_the_losses_of_the_config(run_stage):
+    losses = (
+        "[{name: soft_targets, temperature: {start: 8, end: 2, epochs: 1}},"
+        " {name: hint, pairs: auto, weight: 0.5}, {name: rkd_distance},"
+        " {name: 'kd_tf.losses.response:logit_matching_loss', weight: 2}]"
+    )
+    artefacts, result = run_stage("distill", f"distill.losses={losses}")
+    last = result["history"][-1]
+    assert last.keys() >= {
+        "soft_targets_loss",
+        "hint_loss",
+        "rkd_distance_loss",
+        "logit_matching_loss",
+    }
+    assert last["val_loss"] == pytest.approx(
+        0.1 * last["val_student_loss"]
+        + 0.9
+        * (
+            last["val_soft_targets_loss"]
+            + 0.5 * last["val_hint_loss"]
+            + last["val_rkd_distance_loss"]
+            + 2 * last["val_logit_matching_loss"]
+        ),
+        rel=1e-4,
+    )
+    assert result["adapter_parameters"] > 0
+    assert result["pairs"]["hint_loss"]
+    student = keras.models.load_model(artefacts["models/student.keras"])
+    assert student.count_params() == result["parameters"]
+
+
+def test_distill_records_a_diagnosis_of_its_first_step(run_stage):
+    _, result = run_stage("distill", "distill.student_weight=1")
+    diagnosis = result["diagnosis"]
+    assert diagnosis["gradient_share"] == {
+        "student_loss": 1.0,
+        "soft_targets_loss": 0.0,
+    }
+    assert "soft_targets_loss has 0.00% of the gradient" in "".join(
+        diagnosis["findings"]
+    )
+    assert "student_loss 100.0%" in diagnosis["summary"]
+
+
 def test_prune_recovers_under_the_teacher(run_stage):
     artefacts, result = run_stage("prune", "prune.sparsity=0.8")
-    assert "distillation_loss" in result["history"][0]
+    assert "soft_targets_loss" in result["history"][0]
     assert result["best_epoch"] > 1  # not before the ramp has ended
     pruned = keras.models.load_model(artefacts["models/pruned.keras"])
     for row in result["pruning"]["layers"]:
@@ -102,7 +146,7 @@ def test_prune_without_a_teacher_recovers_on_labels(run_stage):
     _, result = run_stage(
         "prune", "teacher.enabled=false", "distill.enabled=false"
     )
-    assert "distillation_loss" not in result["history"][0]
+    assert "soft_targets_loss" not in result["history"][0]
 
 
 def test_quantize_makes_both_files_from_training_examples(run_stage):

@@ -6,7 +6,9 @@ value an example. If it has a parameter `labels`, it gets them.
 
 import dataclasses
 import functools
+import importlib
 import inspect
+import numbers
 from collections.abc import Callable
 
 import keras
@@ -98,7 +100,8 @@ class LossTerm:
 
     Args:
         loss: A name in `LOSSES`, a function `(student, teacher, ...)` giving
-            one value an example, or a `keras.distillation.DistillationLoss`.
+            one value an example, itself or as "package.module:function", or a
+            `keras.distillation.DistillationLoss`.
         weight: Number, 0 or more, or a schedule: step -> number.
         pairs: None for the models' answers; "auto"; or a list of pairs
             (student layer, teacher layer), of which the mean is taken.
@@ -181,8 +184,10 @@ class LossTerm:
             self._check_pairs()
 
     def _check_pairs(self):
-        if not self.pairs or not all(
-            len(pair) == 2 and all(isinstance(p, str) for p in pair)
+        if not _is_list(self.pairs) or not all(
+            _is_list(pair)
+            and len(pair) == 2
+            and all(isinstance(p, str) for p in pair)
             for pair in self.pairs
         ):
             raise ValueError(
@@ -197,31 +202,38 @@ class LossTerm:
             )
 
 
+def _is_list(value):
+    return isinstance(value, (list, tuple)) and len(value) > 0
+
+
 _NOT_SET_BY_USERS = ("labels", "raw_variance")
 
 
 def check_number(name, value):
     """Refuses a constant out of its range; a schedule is taken as it is."""
-    if callable(value) or not isinstance(value, (int, float)):
+    if callable(value) or not isinstance(value, numbers.Real):
         return
     if name == "temperature":
-        if not value > 0:
+        if not 0 < value < float("inf"):
             raise ValueError(
-                "`temperature` must be greater than 0. "
+                "`temperature` must be greater than 0, and finite. "
                 f"Received: temperature={value}"
             )
     elif not 0 <= value < float("inf"):
         raise ValueError(
-            f"`{name}` must be 0 or more. Received: {name}={value}"
+            f"`{name}` must be 0 or more, and finite. Received: {name}={value}"
         )
 
 
 def _kind_of(loss):
+    if isinstance(loss, str) and ":" in loss:
+        loss = _imported(loss)
     if isinstance(loss, str):
         if loss not in LOSSES:
             raise ValueError(
-                f"There is no loss '{loss}'. Allowed: {', '.join(LOSSES)}, or "
-                f"a function (student, teacher). Received: '{loss}'"
+                f"There is no loss '{loss}'. Allowed: {', '.join(LOSSES)}, "
+                "'package.module:function', or a function (student, "
+                f"teacher). Received: '{loss}'"
             )
         return LOSSES[loss]
     if isinstance(loss, keras.distillation.DistillationLoss):
@@ -232,6 +244,17 @@ def _kind_of(loss):
         "A loss must be a name, a function (student, teacher), or a "
         f"keras.distillation.DistillationLoss. Received: {loss!r}"
     )
+
+
+def _imported(name):
+    module, _, function = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"Loss '{name}' cannot be imported. Allowed: "
+            f"'package.module:function'. Received: {error}"
+        ) from error
 
 
 def _as_function(keras_loss):
@@ -259,6 +282,8 @@ def _layers_of(loss):
 
 
 def _name_of(loss):
+    if isinstance(loss, str) and ":" in loss:
+        return loss.rpartition(":")[-1]
     if isinstance(loss, str):
         return f"{loss}_loss"
     name = getattr(loss, "__name__", type(loss).__name__)

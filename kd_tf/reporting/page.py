@@ -43,6 +43,11 @@ def write_report(results, predictions_path, folder):
             **stages["export"]["not_converted"],
             **stages.get("quantize", {}).get("not_made", {}),
         },
+        "distillation": {
+            "diagnosis": None,
+            "adapter_parameters": 0,
+            **stages.get("distill", {}),
+        },
         "pruning": stages.get("prune", {}).get("pruning"),
         "pictures": _pictures(stages, rows, predictions_path),
         "main_table": main_table,
