@@ -30,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 
 import kd_tf
-from kd_tf.losses.terms import LOSSES
+from kd_tf.losses.kinds import LOSSES
 from pipelines.provenance import environment
 
 SEEDS, TUNING_SEED = (1, 2, 3, 4, 5), 0

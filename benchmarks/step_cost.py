@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 import kd_tf
-from kd_tf.losses.terms import LOSSES
+from kd_tf.losses.kinds import LOSSES
 from pipelines.provenance import environment
 
 SEED, BATCH, ROUNDS, STEPS, TEMPERATURE, WEIGHT = 1, 128, 9, 8, 4.0, 0.5

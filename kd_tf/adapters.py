@@ -99,6 +99,7 @@ class MaskedGeneration(Match):
         convolution = {
             3: keras.layers.Conv1D,
             4: keras.layers.Conv2D,
+            5: keras.layers.Conv3D,
         }[len(teacher_shape)]
         width = teacher_shape[-1]
         self._draw = [

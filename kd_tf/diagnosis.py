@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from kd_tf.losses.response import sigmoid_target_loss
 from kd_tf.schedules import value_at
 from kd_tf.taps import parts
 
@@ -74,35 +75,44 @@ def diagnose(distiller, data):
     Raises:
         ValueError: if there is no data.
     """
-    shares, idle, answers = {}, [], []
+    shares, idle, doubts, counts, accuracies, entropies = {}, [], [], [], [], []
     for batch in data:
         batch = keras.tree.map_structure(_tensor, batch)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         teacher = distiller.frozen_teacher(x)
-        if not answers:
+        if not counts:
             with _keeping_metrics(distiller):
                 shares, idle = _gradients(
                     distiller, x, y, teacher, sample_weight
                 )
         student = distiller.student(x, training=False)
-        answers.append(_numpy((teacher.answers, student, y)))
-    if not answers:
+        taught, learnt, labels = _numpy((teacher.answers, student, y))
+        counts.append(len(next(iter(taught.values()))))
+        accuracies.append(_accuracies(taught, learnt, labels))
+        entropies.append(_entropies(distiller, taught))
+        doubts = doubts or list(_on_answers(taught))
+    if not counts:
         raise ValueError(
             "There is nothing to diagnose. Allowed: at least one batch. "
             "Received: none"
         )
-    teacher, student, y = map(_together, zip(*answers, strict=True))
-    accuracy = _accuracies(teacher, student, y)
-    entropy = _entropies(distiller, teacher)
+    accuracy = _averages(accuracies, counts)
+    entropy = _averages(entropies, counts)
     findings = [
-        *_on_answers(teacher),
+        *doubts,
         *_on_accuracy(accuracy),
         *_on_entropy(entropy),
         *_on_shares(shares),
         *_on_adapters(idle),
     ]
-    count = len(next(iter(teacher.values())))
-    return Diagnosis(count, accuracy, shares, entropy, idle, findings)
+    return Diagnosis(sum(counts), accuracy, shares, entropy, idle, findings)
+
+
+def _averages(batches, counts):
+    return {
+        name: float(np.average([b[name] for b in batches], weights=counts))
+        for name in batches[0]
+    }
 
 
 def _gradients(distiller, x, y, teacher, sample_weight):
@@ -184,6 +194,8 @@ def _entropies(distiller, teacher):
         temperature = term.temperature
         if temperature is None or term.kind.knowledge != "response":
             continue
+        if term.kind.function is sigmoid_target_loss:
+            continue  # its classes share no distribution
         temperature = value_at(temperature, distiller.step)
         shares = []
         for name, logits in teacher.items():
@@ -288,10 +300,3 @@ def _numpy(batch):
         else {name: np.asarray(x) for name, x in parts(nested).items()}
         for nested in batch
     ]
-
-
-def _together(batches):
-    return {
-        name: np.concatenate([batch[name] for batch in batches])
-        for name in batches[0]
-    }

@@ -3,14 +3,12 @@
 Shapes: B examples.
 """
 
-import copy
-
 import keras
 import tensorflow as tf
 from keras import ops
 
 from kd_tf.diagnosis import diagnose
-from kd_tf.losses.terms import LossTerm
+from kd_tf.losses.terms import list_terms
 from kd_tf.schedules import value_at
 from kd_tf.taps import Tapped, answer_key
 from kd_tf.teachers import FrozenTeacher, refuse_probabilities
@@ -86,7 +84,7 @@ class Distiller(keras.Model):
                 "`student_weight` must lie in [0, 1]. "
                 f"Received: student_weight={student_weight}"
             )
-        terms = _terms(losses)
+        terms = list_terms(losses)
         for term in terms:
             term.output = answer_key(student, term.output)
             if term.kind.takes_logits:
@@ -123,15 +121,6 @@ class Distiller(keras.Model):
     @property
     def metrics(self):
         return [*super().metrics, *self._trackers.metrics.values()]
-
-    def compile(
-        self, optimizer="rmsprop", loss=None, *, jit_compile=False, **options
-    ):
-        """As Keras's, but XLA only where it is asked for.
-
-        On CPUs it makes a step slower, and the first one wait for minutes.
-        """
-        super().compile(optimizer, loss, jit_compile=jit_compile, **options)
 
     def call(self, x, training=None):
         return self.student(x, training=training)
@@ -288,47 +277,6 @@ class _Trackers:
             self.metrics[name].update_state(
                 loss * _num_replicas(), sample_weight=num_examples
             )
-
-
-def _terms(losses):
-    """`LossTerm`s with names that differ."""
-    if isinstance(losses, dict):
-        terms = [
-            _for_output(term, output)
-            for output, wanted in losses.items()
-            for term in _list(wanted)
-        ]
-    else:
-        terms = [_for_output(term, None) for term in _list(losses)]
-    if not terms:
-        raise ValueError(
-            "There is nothing to learn from the teacher. Allowed: at least "
-            f"one loss. Received: losses={losses!r}"
-        )
-    names = []
-    for term in terms:
-        name, count = term.name, 2
-        while term.name in (*names, *_TAKEN):
-            term.name, count = f"{name}_{count}", count + 1
-        names.append(term.name)
-    return terms
-
-
-_TAKEN = ("loss", "student_loss", "regularization_loss")
-
-
-def _list(losses):
-    if losses is None:
-        return []
-    return list(losses) if isinstance(losses, (list, tuple)) else [losses]
-
-
-def _for_output(loss, output):
-    """A copy, for the caller's own may serve another Distiller."""
-    term = copy.copy(loss) if isinstance(loss, LossTerm) else LossTerm(loss)
-    if output is not None:
-        term.output, term.name = output, f"{term.name}_{output}"
-    return term
 
 
 def _check_models(**models):

@@ -1,12 +1,15 @@
 """Which layer of a student is to learn from which layer of its teacher.
 
 A stage is a run of layers whose outputs have one resolution; what it found
-stands in its last layer. A student's stage is paired with the stage of its
-teacher that is nearest in resolution, relative to the grid of the inputs, and
-then in depth, relative to the number of layers.
+stands in its last layer. Stages are aligned in order, so that pairs do not
+cross, at the least cost: octaves of resolution (relative to the grid of the
+inputs) between the two of a pair, a little for their distance in depth
+(relative to the number of layers), and a fixed cost for a stage of the student
+that stays alone.
 """
 
 import dataclasses
+import functools
 import math
 
 import keras
@@ -17,6 +20,10 @@ from kd_tf.taps import (
     named_layers,
 )
 
+# To stay alone is better than to be paired further off than this.
+_COST_ALONE = 1.5
+_COST_OF_DEPTH = 0.25  # of all of it; enough to decide between equals
+
 # Where inputs may have any size, stages are found as if they had this one.
 _ASSUMED_LENGTH = 256
 
@@ -24,6 +31,8 @@ _NOTHING_OF_THEIR_OWN = (
     keras.layers.InputLayer,
     keras.layers.Dropout,
     keras.layers.Flatten,
+    keras.layers.Normalization,
+    keras.layers.Rescaling,
     keras.layers.ZeroPadding2D,
     keras.Model,  # its layers are listed one by one
 )
@@ -33,7 +42,7 @@ _NOTHING_OF_THEIR_OWN = (
 class _Stage:
     path: str  # of its last layer
     num_axes: int
-    resolution: float  # log2 of the share of the inputs' grid
+    octaves: float  # below the inputs, in length of the grid
     depth: float  # 0 at the first layer, 1 at the last
 
 
@@ -48,51 +57,62 @@ def propose_pairs(student, teacher, *, with_grid=False):
     Raises:
         ValueError: if a model has no symbolic graph, or nothing pairs.
     """
-    free, pairs = _stages(teacher), []
-    # The deepest stages choose first: they matter most.
-    for stage in reversed(_stages(student)):
-        alike = [t for t in free if t.num_axes == stage.num_axes]
-        if not alike or (with_grid and stage.num_axes < 3):
-            continue
-        nearest = min(
-            alike,
-            key=lambda t, s=stage: (
-                abs(t.resolution - s.resolution),
-                abs(t.depth - s.depth),
-            ),
-        )
-        # Pairs do not cross: what comes before it is left for the rest.
-        free = free[: free.index(nearest)]
-        pairs.append((stage.path, nearest.path))
+    stages = [
+        [s for s in _stages(model) if s.num_axes > 2 or not with_grid]
+        for model in (student, teacher)
+    ]
+    _, pairs = _align(*map(tuple, stages))
     if not pairs:
         raise ValueError(
             f"No layers of '{student.name}' and '{teacher.name}' pair by "
             "themselves. Allowed: name them, as [[student layer, teacher "
             "layer]]. Received: pairs='auto'"
         )
-    return pairs[::-1]
+    return list(pairs)
+
+
+@functools.cache
+def _align(student, teacher):
+    """Least cost, and the pairs of paths that have it."""
+    if not student or not teacher:
+        return _COST_ALONE * len(student), ()
+    first, other = student[0], teacher[0]
+    alone, pairs = _align(student[1:], teacher)
+    ways = [_align(student, teacher[1:]), (alone + _COST_ALONE, pairs)]
+    if first.num_axes == other.num_axes:
+        cost, pairs = _align(student[1:], teacher[1:])
+        cost += abs(first.octaves - other.octaves)
+        cost += _COST_OF_DEPTH * abs(first.depth - other.depth)
+        ways.append((cost, ((first.path, other.path), *pairs)))
+    return min(ways, key=lambda way: way[0])
 
 
 def _stages(model):
     shapes = _inner_shapes(model)
-    sizes = [_num_positions(shape) for shape in shapes.values()]
     largest = max(_num_positions(tensor.shape) for tensor in model.inputs)
     stages = []
     for i, (path, shape) in enumerate(shapes.items()):
         stage = _Stage(
             path,
             num_axes=len(shape),
-            resolution=math.log2(sizes[i] / largest),
+            octaves=_octaves(shape, largest),
             depth=i / max(len(shapes) - 1, 1),
         )
         former = stages[-1] if stages else None
-        if former and (former.num_axes, former.resolution) == (
+        if former and (former.num_axes, former.octaves) == (
             stage.num_axes,
-            stage.resolution,
+            stage.octaves,
         ):
             stages.pop()
         stages.append(stage)
     return stages
+
+
+def _octaves(shape, largest):
+    num_axes = len(shape) - 2
+    if num_axes < 1:
+        return 0.0  # a vector has no grid, whatever the inputs
+    return math.log2(largest / _num_positions(shape)) / num_axes
 
 
 def _num_positions(shape):

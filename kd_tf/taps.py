@@ -185,6 +185,11 @@ def _computed_by(tensor):
     if isinstance(operation, keras.Model) and is_symbolic(operation):
         inner = operation.outputs[history.tensor_index]
         return [operation, *_computed_by(inner)]
+    if getattr(operation, "activation", None) is keras.activations.linear and (
+        isinstance(operation, keras.layers.Activation)
+    ):
+        # Only casts, as mixed precision wants at the end.
+        return [operation, *_computed_by(operation.input)]
     return [operation]
 
 

@@ -2,7 +2,7 @@ import inspect
 
 import pytest
 
-from kd_tf.losses.terms import LOSSES
+from kd_tf.losses.kinds import LOSSES
 from pipelines.config_io import ConfigError, dump_config, load_config
 from pipelines.config_losses import COMPARE_LAYERS, LOSS_ARGUMENTS
 from tests.conftest import ROOT

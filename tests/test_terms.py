@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from kd_tf import Distiller, LossTerm
-from kd_tf.losses.terms import LOSSES
+from kd_tf.losses.kinds import LOSSES
 
 NAMES = [
     "soft_targets",

@@ -1,98 +1,20 @@
-"""The losses by name, and how one of them is asked for.
+"""How a loss is asked for: by name or as a function, weighed, and between what.
 
 A custom loss is a function `(student, teacher, ...)` of tensors, giving one
 value an example. If it has a parameter `labels`, it gets them.
 """
 
-import dataclasses
-import functools
+import copy
 import importlib
 import inspect
 import numbers
-from collections.abc import Callable
 
 import keras
 
-from kd_tf.adapters import MaskedGeneration, Match, MatchWithVariance
-from kd_tf.losses import feature, relation, response
+from kd_tf.losses.kinds import BOTH, LOSSES, Kind
+from kd_tf.losses.response import standardize_logits
 
-
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """What a loss needs.
-
-    Attributes:
-        function: The loss.
-        knowledge: "response", "feature", "relation", or "custom".
-        equal: What an adapter must make equal of two layers.
-        adapter: The adapter that does it.
-        needs_grid: Whether vectors, which have no grid, tell it nothing.
-        num_layers: Number of consecutive layers it looks at together.
-        is_whole: Whether it takes all answers at once and gives a scalar, as
-            Keras's own distillation losses do.
-        takes_logits: Whether probabilities would make it wrong in silence.
-    """
-
-    function: Callable
-    knowledge: str
-    equal: tuple[str, ...] = ()
-    adapter: type = Match
-    needs_grid: bool = False
-    num_layers: int = 1
-    is_whole: bool = False
-    takes_logits: bool = False
-
-
-_BOTH = ("width", "grid")
-_LOGITS = functools.partial(Kind, knowledge="response", takes_logits=True)
-LOSSES = {
-    "soft_targets": _LOGITS(response.soft_target_loss),
-    "logit_matching": _LOGITS(response.logit_matching_loss),
-    "decoupled": _LOGITS(response.decoupled_loss),
-    "dist": _LOGITS(response.dist_loss),
-    "weighted_soft_labels": _LOGITS(response.weighted_soft_label_loss),
-    "sigmoid_targets": _LOGITS(response.sigmoid_target_loss),
-    "teacher_bounded": Kind(response.teacher_bounded_loss, "response"),
-    "hint": Kind(feature.hint_loss, "feature", _BOTH),
-    "attention_transfer": Kind(
-        feature.attention_transfer_loss, "feature", ("grid",), needs_grid=True
-    ),
-    "fsp": Kind(
-        feature.fsp_loss, "feature", ("width",), needs_grid=True, num_layers=2
-    ),
-    "channel_wise": Kind(
-        feature.channel_wise_loss, "feature", _BOTH, needs_grid=True
-    ),
-    "neuron_selectivity": Kind(
-        feature.neuron_selectivity_loss, "feature", ("grid",), needs_grid=True
-    ),
-    "variational_information": Kind(
-        feature.variational_information_loss,
-        "feature",
-        _BOTH,
-        MatchWithVariance,
-    ),
-    "masked_generation": Kind(
-        feature.hint_loss, "feature", _BOTH, MaskedGeneration, needs_grid=True
-    ),
-    "inter_channel": Kind(
-        feature.inter_channel_loss, "feature", ("width",), needs_grid=True
-    ),
-    "rkd_distance": Kind(relation.rkd_distance_loss, "relation"),
-    "rkd_angle": Kind(relation.rkd_angle_loss, "relation"),
-    "similarity_preserving": Kind(
-        relation.similarity_preserving_loss, "relation"
-    ),
-    "correlation_congruence": Kind(
-        relation.correlation_congruence_loss, "relation"
-    ),
-    "probabilistic_transfer": Kind(
-        relation.probabilistic_transfer_loss, "relation"
-    ),
-    "contrastive": Kind(relation.contrastive_loss, "relation", _BOTH),
-}
-
-_TRANSFORMS = {"standardize": response.standardize_logits}
+_TRANSFORMS = {"standardize": standardize_logits}
 
 
 class LossTerm:
@@ -169,6 +91,11 @@ class LossTerm:
                 "`transform` must be 'standardize' or a function of logits. "
                 f"Received: transform={self.transform!r}"
             )
+        if self.transform and (self.pairs is not None or self.kind.is_whole):
+            raise ValueError(
+                "`transform` is for logits. Allowed: transform=None between "
+                f"layers. Received: transform={self.transform!r}"
+            )
         if self.pairs is None and self.kind.knowledge == "feature":
             raise ValueError(
                 f"Loss '{self.name}' compares layers. Allowed: pairs='auto', "
@@ -202,6 +129,47 @@ class LossTerm:
             )
 
 
+def list_terms(losses):
+    """What a `Distiller` was given, as `LossTerm`s with names that differ."""
+    if isinstance(losses, dict):
+        terms = [
+            _for_output(term, output)
+            for output, wanted in losses.items()
+            for term in _list(wanted)
+        ]
+    else:
+        terms = [_for_output(term, None) for term in _list(losses)]
+    if not terms:
+        raise ValueError(
+            "There is nothing to learn from the teacher. Allowed: at least "
+            f"one loss. Received: losses={losses!r}"
+        )
+    names = []
+    for term in terms:
+        name, count = term.name, 2
+        while term.name in (*names, *_TAKEN):
+            term.name, count = f"{name}_{count}", count + 1
+        names.append(term.name)
+    return terms
+
+
+_TAKEN = ("loss", "student_loss", "regularization_loss")
+
+
+def _list(losses):
+    if losses is None:
+        return []
+    return list(losses) if isinstance(losses, (list, tuple)) else [losses]
+
+
+def _for_output(loss, output):
+    """A copy, for the caller's own may serve another Distiller."""
+    term = copy.copy(loss) if isinstance(loss, LossTerm) else LossTerm(loss)
+    if output is not None:
+        term.output, term.name = output, f"{term.name}_{output}"
+    return term
+
+
 def _is_list(value):
     return isinstance(value, (list, tuple)) and len(value) > 0
 
@@ -211,7 +179,14 @@ _NOT_SET_BY_USERS = ("labels", "raw_variance")
 
 def check_number(name, value):
     """Refuses a constant out of its range; a schedule is taken as it is."""
-    if callable(value) or not isinstance(value, numbers.Real):
+    if callable(value):
+        return
+    if name == "weight" and not isinstance(value, numbers.Real):
+        raise ValueError(
+            "`weight` must be a number or a schedule. "
+            f"Received: weight={value!r}"
+        )
+    if not isinstance(value, numbers.Real):
         return
     if name == "temperature":
         if not 0 < value < float("inf"):
@@ -237,9 +212,9 @@ def _kind_of(loss):
             )
         return LOSSES[loss]
     if isinstance(loss, keras.distillation.DistillationLoss):
-        return Kind(_as_function(loss), "custom", _BOTH, is_whole=True)
+        return Kind(_as_function(loss), "custom", BOTH, is_whole=True)
     if callable(loss):
-        return Kind(loss, "custom", _BOTH)
+        return Kind(loss, "custom", BOTH)
     raise ValueError(
         "A loss must be a name, a function (student, teacher), or a "
         f"keras.distillation.DistillationLoss. Received: {loss!r}"

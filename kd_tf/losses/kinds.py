@@ -1,0 +1,84 @@
+"""The losses by name, and what each of them needs."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+from kd_tf.adapters import MaskedGeneration, Match, MatchWithVariance
+from kd_tf.losses import feature, relation, response
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What a loss needs.
+
+    Attributes:
+        function: The loss.
+        knowledge: "response", "feature", "relation", or "custom".
+        equal: What an adapter must make equal of two layers.
+        adapter: The adapter that does it.
+        needs_grid: Whether vectors, which have no grid, tell it nothing.
+        num_layers: Number of consecutive layers it looks at together.
+        is_whole: Whether it takes all answers at once and gives a scalar, as
+            Keras's own distillation losses do.
+        takes_logits: Whether probabilities would make it wrong in silence.
+    """
+
+    function: Callable
+    knowledge: str
+    equal: tuple[str, ...] = ()
+    adapter: type = Match
+    needs_grid: bool = False
+    num_layers: int = 1
+    is_whole: bool = False
+    takes_logits: bool = False
+
+
+BOTH = ("width", "grid")
+_LOGITS = functools.partial(Kind, knowledge="response", takes_logits=True)
+LOSSES = {
+    "soft_targets": _LOGITS(response.soft_target_loss),
+    "logit_matching": _LOGITS(response.logit_matching_loss),
+    "decoupled": _LOGITS(response.decoupled_loss),
+    "dist": _LOGITS(response.dist_loss),
+    "weighted_soft_labels": _LOGITS(response.weighted_soft_label_loss),
+    "sigmoid_targets": _LOGITS(response.sigmoid_target_loss),
+    "teacher_bounded": Kind(response.teacher_bounded_loss, "response"),
+    "hint": Kind(feature.hint_loss, "feature", BOTH),
+    "attention_transfer": Kind(
+        feature.attention_transfer_loss, "feature", ("grid",), needs_grid=True
+    ),
+    "fsp": Kind(
+        feature.fsp_loss, "feature", ("width",), needs_grid=True, num_layers=2
+    ),
+    "channel_wise": Kind(
+        feature.channel_wise_loss, "feature", BOTH, needs_grid=True
+    ),
+    "neuron_selectivity": Kind(
+        feature.neuron_selectivity_loss, "feature", ("grid",), needs_grid=True
+    ),
+    "variational_information": Kind(
+        feature.variational_information_loss,
+        "feature",
+        BOTH,
+        MatchWithVariance,
+    ),
+    "masked_generation": Kind(
+        feature.hint_loss, "feature", BOTH, MaskedGeneration, needs_grid=True
+    ),
+    "inter_channel": Kind(
+        feature.inter_channel_loss, "feature", ("width",), needs_grid=True
+    ),
+    "rkd_distance": Kind(relation.rkd_distance_loss, "relation"),
+    "rkd_angle": Kind(relation.rkd_angle_loss, "relation"),
+    "similarity_preserving": Kind(
+        relation.similarity_preserving_loss, "relation"
+    ),
+    "correlation_congruence": Kind(
+        relation.correlation_congruence_loss, "relation"
+    ),
+    "probabilistic_transfer": Kind(
+        relation.probabilistic_transfer_loss, "relation"
+    ),
+    "contrastive": Kind(relation.contrastive_loss, "relation", BOTH),
+}
