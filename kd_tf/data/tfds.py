@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import tempfile
 
 import numpy as np
 
@@ -105,11 +106,16 @@ def _example_shape(name, feature, image_size):
 
 
 def _prepare(tfds, builder, name, manual_dir):
-    options = tfds.download.DownloadConfig(
-        manual_dir=manual_dir, try_download_gcs=manual_dir is None
-    )
     try:
-        builder.download_and_prepare(download_config=options)
+        # TFDS keeps what it unpacks under the file's name alone, and would
+        # take MNIST's files for those of Fashion-MNIST, which share names.
+        with tempfile.TemporaryDirectory(prefix="kd_tf.extracted.") as folder:
+            options = tfds.download.DownloadConfig(
+                manual_dir=manual_dir,
+                extract_dir=folder if manual_dir else None,
+                try_download_gcs=manual_dir is None,
+            )
+            builder.download_and_prepare(download_config=options)
     except Exception as error:
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise
