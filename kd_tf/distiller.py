@@ -162,8 +162,9 @@ class Distiller(keras.Model):
             minimise without a teacher, labels and regularization, and is
             missing without labels; `regularization_loss` is the share of it
             in `student_loss`, missing where there is none; and each
-            distillation loss, a weighted mean over the batch. `combine` gives
-            names it does not know the weight 1, and the history takes all.
+            distillation loss, a weighted mean over the batch. Names of your
+            own are distillation losses of weight 1, beside the others. All
+            stand in the history.
         """
         losses = {}
         if y is not None and self._compile_loss is not None:

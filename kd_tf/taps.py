@@ -203,10 +203,20 @@ def parts(nested):
 
 
 def answer_key(model, name):
-    """Key of an answer: where a model answers a list, its layer's index."""
+    """Key of an answer: where a model answers a list, its layer's index.
+
+    Raises:
+        ValueError: if the model is seen to have no such answer.
+    """
     names = getattr(model, "output_names", [])
     if name in names and isinstance(model.output, (list, tuple)):
         return names.index(name)
+    known = list(answering_operations(model))
+    if name is not None and known and name not in known:
+        raise ValueError(
+            f"Model '{model.name}' has no answer {name!r}. Allowed: "
+            f"{', '.join(map(repr, known))}. Received: {name!r}"
+        )
     return name
 
 

@@ -198,8 +198,7 @@ class _Mean(keras.losses.Loss):
 
 def _mean(values, sample_weight, answers=None):
     if len(values.shape) == 0:
-        values = ops.cast(values, "float32")
-        return values / tf.distribute.get_strategy().num_replicas_in_sync
+        return values  # Keras's own losses reduce themselves
     if sample_weight is not None:
         sample_weight = ops.convert_to_tensor(sample_weight)
         missing = len(values.shape) - len(sample_weight.shape)

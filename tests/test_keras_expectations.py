@@ -822,8 +822,13 @@ def run(scope):
         student, teacher = here.conv(1, 2, strides=2), here.conv(2, 3)
         student.layers[-1].kernel.regularizer = keras.regularizers.L2(0.1)
         keras.utils.set_random_seed(0)
+        theirs = [
+            keras.distillation.LogitsDistillation(2.0, loss)
+            for loss in (keras.losses.KLDivergence(), "mse")
+        ]
+        losses = ["soft_targets", here.HINT, *theirs]
         distiller = here.Shrinking(
-            student, teacher, ["soft_targets", here.HINT], student_weight=0.3
+            student, teacher, losses, student_weight=0.3
         )
         distiller.compile(keras.optimizers.SGD(0.5), here.LABEL_LOSS)
     x, y = here.data(8, (8, 8, 1))
@@ -854,6 +859,7 @@ def test_two_devices_train_as_one():
     one, two = json.loads(line.removeprefix("RUNS "))
     names = {"student_loss", "soft_targets_loss", "hint_loss", "size"}
     names |= {"regularization_loss", "loss"}
+    names |= {"LogitsDistillation", "LogitsDistillation_2"}
     assert two["history"].keys() == names | {f"val_{name}" for name in names}
     for name, expected in one["history"].items():
         np.testing.assert_allclose(two["history"][name], expected, rtol=1e-4)
@@ -920,7 +926,7 @@ def test_two_devices_train_as_one():
         ),
         (
             lambda: distil({"c": "soft_targets"}).fit(*data(), verbose=0),
-            "finds no answer 'c'. Allowed: .* Received: student",
+            "no answer 'c'. Allowed: .* Received: 'c'",
         ),
     ],
 )
@@ -946,3 +952,16 @@ def test_losses_of_one_name_are_told_apart():
         by_hand = soft(student(x), teacher(x), temperature)
         assert found[name] == pytest.approx(by_hand, rel=1e-5)
     assert [term.name for term in terms] == ["soft_targets_loss"] * 2
+
+
+def test_an_answer_that_no_model_has_is_refused_at_once():
+    student, teacher = two_answers(1, as_dict), two_answers(2, as_dict)
+    with pytest.raises(ValueError, match="no answer 'c'. Allowed: 'a', 'b'"):
+        Distiller(student, teacher, {"c": "soft_targets"})
+
+
+def test_a_loss_of_keras_on_softmax_answers_is_refused():
+    teacher = keras.Sequential([mlp(2), keras.layers.Softmax()])
+    loss = keras.distillation.LogitsDistillation(2.0)
+    with pytest.raises(ValueError, match="The teacher ends in softmax"):
+        Distiller(mlp(1), teacher, loss)

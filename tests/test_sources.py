@@ -1,3 +1,5 @@
+import gzip
+
 import numpy as np
 import pytest
 
@@ -136,10 +138,19 @@ def test_pixels_of_uint8_are_not_copied():
 
 
 @pytest.fixture
-def own_builder(tmp_path, monkeypatch):
-    """A builder of images that differ in size, with a split `validation`."""
+def tfds_home(tmp_path, monkeypatch):
+    """An empty folder in place of the one that TFDS keeps data in."""
     tfds = pytest.importorskip("tensorflow_datasets")
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    # The environment variable is read once, when TFDS is imported.
+    folder = str(tmp_path / "prepared")
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", folder)
+    return tfds
+
+
+@pytest.fixture
+def own_builder(tfds_home):
+    """A builder of images that differ in size, with a split `validation`."""
+    tfds = tfds_home
 
     class ManySizes(tfds.core.GeneratorBasedBuilder):
         VERSION = tfds.core.Version("1.0.0")
@@ -185,6 +196,52 @@ def test_tfds_without_a_test_split_is_tested_on_validation(own_builder):
     assert (source.test.count, len(read(source.test)[1])) == (3, 3)
 
 
+@pytest.fixture
+def namesakes(tfds_home, tmp_path):
+    """Two builders whose source files have one name: {builder: folder}."""
+    tfds, folders = tfds_home, {}
+
+    class OfPixels(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version("1.0.0")
+        MANUAL_DOWNLOAD_INSTRUCTIONS = "pixels.gz"
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(2, 2, 1)),
+                "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self,
+                features=tfds.features.FeaturesDict(features),
+                supervised_keys=("image", "label"),
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples(dl_manager)}
+
+        def _generate_examples(self, dl_manager):
+            path = dl_manager.extract(dl_manager.manual_dir / "pixels.gz")
+            pixels = np.frombuffer(path.read_bytes(), "uint8")
+            yield 0, {"image": pixels.reshape(2, 2, 1), "label": 0}
+
+    for grey, name in ((10, "First"), (20, "Second")):
+        builder = type(name, (OfPixels,), {})
+        folder = folders[builder.name] = tmp_path / name
+        folder.mkdir()
+        (folder / "pixels.gz").write_bytes(gzip.compress(bytes([grey] * 4)))
+    yield folders
+    for name in folders:
+        tfds.core.registered._DATASET_REGISTRY.pop(name)
+
+
+def test_tfds_files_of_one_name_are_not_mixed_up(namesakes):
+    found = {
+        name: read(tfds_source(name, manual_dir=str(folder)).train)[0].mean()
+        for name, folder in namesakes.items()
+    }
+    assert found == {"first": 10, "second": 20}
+
+
 TFDS_REFUSED = {
     "unknown": ("mnits", None, "no TFDS data set 'mnits'.*nearest .*mnist"),
     "no one size": ("tf_flowers", None, "Allowed: uint8 images of one size"),
@@ -200,15 +257,13 @@ def test_tfds_that_cannot_be_used_is_refused(name, size, message):
         tfds_source(name, image_size=size)
 
 
-def test_tfds_without_its_files_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+def test_tfds_without_its_files_is_refused(tfds_home, tmp_path):
     with pytest.raises(ValueError, match="cannot be prepared. Allowed: a net"):
         tfds_source("resisc45", manual_dir=str(tmp_path))
 
 
 @pytest.mark.skipif(not SHARED_DATA.exists(), reason="the data is not here")
-def test_tfds_reads_the_real_mnist_from_its_own_files(tmp_path, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+def test_tfds_reads_the_real_mnist_from_its_own_files(tfds_home):
     source = tfds_source("mnist", manual_dir=str(SHARED_DATA / "mnist"))
     assert (source.train.count, source.test.count) == (60_000, 10_000)
     x, y = next(source.test.chunks())

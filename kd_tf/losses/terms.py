@@ -10,6 +10,8 @@ import inspect
 import numbers
 
 import keras
+import tensorflow as tf
+from keras import ops
 
 from kd_tf.losses.kinds import BOTH, LOSSES, Kind
 from kd_tf.losses.response import standardize_logits
@@ -35,6 +37,9 @@ class LossTerm:
             `soft_targets_loss`.
         **arguments: Arguments of the loss, such as `temperature`: numbers or
             schedules.
+
+    Weights of examples reach all losses but those of Keras, which reduce
+    themselves; masks of sequences reach losses on answers.
 
     Raises:
         ValueError: if there is no such loss, it has no such argument, or an
@@ -212,7 +217,16 @@ def _kind_of(loss):
             )
         return LOSSES[loss]
     if isinstance(loss, keras.distillation.DistillationLoss):
-        return Kind(_as_function(loss), "custom", BOTH, is_whole=True)
+        return Kind(
+            _as_function(loss),
+            "custom",
+            BOTH,
+            is_whole=True,
+            # It softens by softmax; the others take what they are given.
+            takes_logits=isinstance(
+                loss, keras.distillation.LogitsDistillation
+            ),
+        )
     if callable(loss):
         return Kind(loss, "custom", BOTH)
     raise ValueError(
@@ -233,9 +247,16 @@ def _imported(name):
 
 
 def _as_function(keras_loss):
+    inner = keras.tree.flatten(getattr(keras_loss, "loss", None))
+    divides = any(isinstance(loss, keras.losses.Loss) for loss in inner)
+
     def function(student, teacher):
         keras_loss.validate_outputs(teacher, student)
-        return keras_loss.compute_loss(teacher, student)
+        loss = ops.cast(keras_loss.compute_loss(teacher, student), "float32")
+        # Of several devices each gives its share of the mean; Keras's loss
+        # objects see to that themselves.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return loss if divides else loss / replicas
 
     return function
 
