@@ -109,9 +109,11 @@ def diagnose(distiller, data):
 
 
 def _averages(batches, counts):
+    """Of what was measured on every batch."""
     return {
         name: float(np.average([b[name] for b in batches], weights=counts))
         for name in batches[0]
+        if all(name in batch for batch in batches)
     }
 
 

@@ -3,6 +3,8 @@
 Shapes: B examples.
 """
 
+import numbers
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -12,7 +14,7 @@ from kd_tf.losses.terms import list_terms
 from kd_tf.schedules import value_at
 from kd_tf.taps import Tapped, answer_key
 from kd_tf.teachers import FrozenTeacher, refuse_probabilities
-from kd_tf.transfer import Transfer
+from kd_tf.transfer import Transfer, check_answers_match
 
 
 class Distiller(keras.Model):
@@ -76,17 +78,19 @@ class Distiller(keras.Model):
         teacher_input=None,
         name="distiller",
     ):
-        _check_models(student=student, teacher=teacher)
+        _check_models(student, teacher)
         # The student's policy decides on loss scaling; it casts for itself.
         super().__init__(name=name, dtype=student.dtype_policy, autocast=False)
-        if not callable(student_weight) and not 0 <= student_weight <= 1:
+        _check_share(student_weight)
+        if not (teacher_input is None or callable(teacher_input)):
             raise ValueError(
-                "`student_weight` must lie in [0, 1]. "
-                f"Received: student_weight={student_weight}"
+                "`teacher_input` must be a function of the student's input. "
+                f"Received: teacher_input={teacher_input!r}"
             )
         terms = list_terms(losses)
         for term in terms:
             term.output = answer_key(student, term.output)
+            check_answers_match(student, teacher, term)
             if term.kind.takes_logits:
                 refuse_probabilities(student, "The student", term.output)
                 refuse_probabilities(teacher, "The teacher", term.output)
@@ -112,6 +116,11 @@ class Distiller(keras.Model):
     def adapter_parameters(self):
         """Number of parameters trained along and dropped at the end."""
         return sum(transfer.count_params() for transfer in self.transfers)
+
+    @property
+    def pairs(self):
+        """{loss: [(student layer, teacher layer)]}, of losses on layers."""
+        return {t.name: t.pairs for t in self.transfers if t.pairs}
 
     @property
     def output_names(self):
@@ -181,11 +190,17 @@ class Distiller(keras.Model):
 
     def combine(self, losses):
         """The scalar to minimise, out of what `compute_losses` returned."""
+        for name, loss in losses.items():
+            if len(loss.shape) > 0:
+                raise ValueError(
+                    f"Loss '{name}' must be reduced to a scalar, such as by "
+                    f"keras.ops.mean. Received: shape {tuple(loss.shape)}"
+                )
         if "student_loss" not in losses and self.student_weight != 0:
             raise ValueError(
                 "There is no loss on labels. Allowed: data with labels and a "
-                "`loss` in compile(), or student_weight=0. Received: "
-                f"student_weight={self.student_weight}"
+                "`loss` in compile(), or a constant student_weight=0. "
+                f"Received: student_weight={self.student_weight}"
             )
         weights = self.loss_weights(losses)
         return sum(weights[name] * loss for name, loss in losses.items())
@@ -221,19 +236,24 @@ class Distiller(keras.Model):
         self.student.save(filepath, overwrite=overwrite, zipped=zipped)
 
     def save_own_variables(self, store):
+        super().save_own_variables(store)
         # Keras leaves out where random generators stand, so that training
         # resumed from a file would draw another dropout.
-        for i, state in enumerate(self._random_states()):
-            store[f"random_state_{i}"] = state.numpy()
+        for name, state in self._random_states().items():
+            store[name] = state.numpy()
 
     def load_own_variables(self, store):
-        for i, state in enumerate(self._random_states()):
-            if f"random_state_{i}" in store:
-                state.assign(store[f"random_state_{i}"])
+        names = store.keys()
+        stored = {name: store[name] for name in names}
+        for name, state in self._random_states().items():
+            if name in stored:
+                state.assign(stored.pop(name))
+        super().load_own_variables(stored)
 
     def _random_states(self):
         weights = {id(weight) for weight in self.weights}
-        return [v for v in self.variables if id(v) not in weights]
+        states = [v for v in self.variables if id(v) not in weights]
+        return {f"random_state_{i}": v for i, v in enumerate(states)}
 
     def __dir__(self):
         # Keras saves the weights of every model it finds here.
@@ -280,12 +300,32 @@ class _Trackers:
             )
 
 
-def _check_models(**models):
-    for name, model in models.items():
+def _check_models(student, teacher):
+    for name, model in {"student": student, "teacher": teacher}.items():
         if not isinstance(model, keras.Model):
             raise ValueError(
                 f"`{name}` must be a keras.Model. Received: {model!r}"
             )
+    trained = {id(v) for v in student.trainable_variables}
+    shared = [v.path for v in teacher.variables if id(v) in trained]
+    if shared:
+        raise ValueError(
+            "The student would train its teacher. Allowed: models that share "
+            "no weights but frozen ones; copy the teacher with "
+            f"keras.models.clone_model and set_weights. Received: {shared[0]} "
+            "in both"
+        )
+
+
+def _check_share(student_weight):
+    if callable(student_weight):
+        return
+    is_number = isinstance(student_weight, numbers.Real)
+    if not is_number or not 0 <= student_weight <= 1:
+        raise ValueError(
+            "`student_weight` must lie in [0, 1], or be a schedule. "
+            f"Received: student_weight={student_weight!r}"
+        )
 
 
 def _sum_of(losses):

@@ -61,34 +61,39 @@ def propose_pairs(student, teacher, *, with_grid=False):
         [s for s in _stages(model) if s.num_axes > 2 or not with_grid]
         for model in (student, teacher)
     ]
-    _, pairs = _align(*map(tuple, stages))
+    pairs = _align(*stages)
     if not pairs:
         raise ValueError(
             f"No layers of '{student.name}' and '{teacher.name}' pair by "
             "themselves. Allowed: name them, as [[student layer, teacher "
             "layer]]. Received: pairs='auto'"
         )
-    return list(pairs)
+    return pairs
 
 
-@functools.cache
 def _align(student, teacher):
-    """Least cost, and the pairs of paths that have it."""
-    if not student or not teacher:
-        return _COST_ALONE * len(student), ()
-    first, other = student[0], teacher[0]
-    alone, pairs = _align(student[1:], teacher)
-    ways = [_align(student, teacher[1:]), (alone + _COST_ALONE, pairs)]
-    if first.num_axes == other.num_axes:
-        cost, pairs = _align(student[1:], teacher[1:])
-        cost += abs(first.octaves - other.octaves)
-        cost += _COST_OF_DEPTH * abs(first.depth - other.depth)
-        ways.append((cost, ((first.path, other.path), *pairs)))
-    return min(ways, key=lambda way: way[0])
+    """The pairs of paths that cost least."""
+
+    @functools.cache
+    def from_stage(i, j):
+        """Least cost of what begins at these stages, and its pairs."""
+        if i == len(student) or j == len(teacher):
+            return _COST_ALONE * (len(student) - i), ()
+        first, other = student[i], teacher[j]
+        alone, pairs = from_stage(i + 1, j)
+        ways = [from_stage(i, j + 1), (alone + _COST_ALONE, pairs)]
+        if first.num_axes == other.num_axes:
+            cost, pairs = from_stage(i + 1, j + 1)
+            cost += abs(first.octaves - other.octaves)
+            cost += _COST_OF_DEPTH * abs(first.depth - other.depth)
+            ways.append((cost, ((first.path, other.path), *pairs)))
+        return min(ways, key=lambda way: way[0])
+
+    return list(from_stage(0, 0)[1])
 
 
 def _stages(model):
-    shapes = _inner_shapes(model)
+    shapes = _on_the_main_path(_inner_shapes(model))
     largest = max(_num_positions(tensor.shape) for tensor in model.inputs)
     stages = []
     for i, (path, shape) in enumerate(shapes.items()):
@@ -106,6 +111,17 @@ def _stages(model):
             stages.pop()
         stages.append(stage)
     return stages
+
+
+def _on_the_main_path(shapes):
+    """Without gates: what squeezes a grid to a point that others then use."""
+    wide = [i for i, s in enumerate(shapes.values()) if _num_positions(s) > 1]
+    last_wide = wide[-1] if wide else -1
+    return {
+        path: shape
+        for i, (path, shape) in enumerate(shapes.items())
+        if i > last_wide or _num_positions(shape) > 1
+    }
 
 
 def _octaves(shape, largest):

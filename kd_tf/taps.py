@@ -185,12 +185,23 @@ def _computed_by(tensor):
     if isinstance(operation, keras.Model) and is_symbolic(operation):
         inner = operation.outputs[history.tensor_index]
         return [operation, *_computed_by(inner)]
-    if getattr(operation, "activation", None) is keras.activations.linear and (
-        isinstance(operation, keras.layers.Activation)
-    ):
-        # Only casts, as mixed precision wants at the end.
+    if _computes_nothing(operation):
         return [operation, *_computed_by(operation.input)]
     return [operation]
+
+
+def _computes_nothing(operation):
+    if isinstance(operation, keras.layers.Activation):
+        # Only casts, as mixed precision wants at the end.
+        return operation.activation is keras.activations.linear
+    return isinstance(operation, _ONLY_SHAPE)
+
+
+_ONLY_SHAPE = (
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+)
 
 
 def parts(nested):

@@ -6,13 +6,12 @@ Shapes: B examples.
 import itertools
 
 import keras
-import tensorflow as tf
 from absl import logging
 from keras import ops
 
 from kd_tf.pairing import propose_pairs
 from kd_tf.schedules import value_at
-from kd_tf.taps import activation_shapes, parts
+from kd_tf.taps import activation_shapes, answering_operations, parts
 
 
 class Transfer(keras.layers.Layer):
@@ -96,7 +95,8 @@ class Transfer(keras.layers.Layer):
                 for early, late in itertools.pairwise(adapted)
             ]
         # Weights of single answers say nothing of an inner layer.
-        weights = sample_weight if tf.is_tensor(sample_weight) else None
+        nested = isinstance(sample_weight, (dict, list, tuple))
+        weights = None if nested else sample_weight
         losses = [
             _mean(self._call(*inputs[:2], y, arguments, inputs[2:]), weights)
             for inputs in adapted
@@ -110,7 +110,7 @@ class Transfer(keras.layers.Layer):
         names = [*student] if self.term.output is None else [self.term.output]
         total = 0.0
         for name in names:
-            pair = self._answers_called(name, student, teacher)
+            pair = student[name], teacher[name]
             if self.term.transform:
                 pair = [self.term.transform(logits) for logits in pair]
             values = self._call(*pair, part(y, name), arguments)
@@ -123,15 +123,6 @@ class Transfer(keras.layers.Layer):
         if isinstance(nested, dict):
             return [nested.get(name) for name in self.output_names]
         return nested
-
-    def _answers_called(self, name, student, teacher):
-        if name not in student or name not in teacher:
-            raise ValueError(
-                f"Loss '{self.name}' finds no answer {name!r}. Allowed: "
-                "answers of both models. Received: student "
-                f"{list(student)}, teacher {list(teacher)}"
-            )
-        return student[name], teacher[name]
 
     def _call(self, student, teacher, labels, arguments, further=()):
         if self.term.takes_labels:
@@ -160,6 +151,25 @@ class Transfer(keras.layers.Layer):
                 f"{student_shape}, teacher {teacher_shape}"
             )
         return kind.adapter(student_shape, teacher_shape, kind.equal)
+
+
+def check_answers_match(student, teacher, term):
+    """Refuses models that are seen not to answer alike what a term compares.
+
+    Raises:
+        ValueError: if so.
+    """
+    if term.pairs is not None or term.kind.is_whole:
+        return
+    student, teacher = map(list, map(answering_operations, (student, teacher)))
+    wanted = student if term.output is None else [term.output]
+    if student and teacher and not set(wanted) <= set(teacher):
+        raise ValueError(
+            f"Loss '{term.name}' finds no such answers of the teacher. "
+            "Allowed: models that answer alike; take the ones you want with "
+            "keras.Model(teacher.inputs, teacher.outputs[0]). Received: "
+            f"student {student}, teacher {teacher}"
+        )
 
 
 def part(nested, name):

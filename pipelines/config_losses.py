@@ -157,6 +157,11 @@ class Loss(Section):
                 f"{', '.join(sorted({'weight', *has}))}. Received: "
                 f"{key}={getattr(self, key)!r}"
             )
+        for key in sorted({*(self.args or ())} & {"name", "weight", *has}):
+            raise ValueError(
+                f"args has the key '{key}', which has a place of its own. "
+                f"Allowed: {key} beside args. Received: args={self.args!r}"
+            )
         if self.name in COMPARE_LAYERS and self.pairs is None:
             raise ValueError(
                 f"loss '{self.name}' compares layers. Allowed: pairs: auto, "

@@ -234,7 +234,7 @@ def _cost_of_adapters(trainer, student):
         return {}
     return {
         "adapter_parameters": trainer.adapter_parameters,
-        "pairs": {t.name: t.pairs for t in trainer.transfers if t.pairs},
+        "pairs": trainer.pairs,
     }
 
 

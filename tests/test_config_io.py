@@ -209,6 +209,15 @@ WRONG = [
         "FILE:10: distill.losses.0.weight must be at least 0.0. Received: -1",
     ),
     (
+        (
+            "temperature: 3",
+            "losses: [{name: 'a:b', args: {shift: -1, weight: 2}}]",
+        ),
+        "FILE:10: distill.losses.0: args has the key 'weight', which has a "
+        "place of its own. Allowed: weight beside args. Received: "
+        "args={'shift': -1, 'weight': 2}",
+    ),
+    (
         ("temperature: 3", "losses: []"),
         "FILE:10: distill.losses must have at least 1 entries. Received: []",
     ),

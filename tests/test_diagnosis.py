@@ -552,3 +552,13 @@ def test_training_goes_on_as_if_nothing_had_been_asked():
 
     for one, other in zip(trained(False), trained(True), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+
+
+def test_labels_of_several_classes_have_no_accuracy_in_any_batch():
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("f")
+    one, several = np.eye(3, dtype="f")[[0, 1, 2, 0]], np.ones((4, 3), "f")
+    student, teacher = dense(np.eye(3)), dense(2 * np.eye(3))
+    for data in ([(x, one), (x, several)], [(x, several), (x, one)]):
+        distiller = distil(student, teacher, "sigmoid_targets", loss="mse")
+        diagnosis = distiller.diagnose(data)
+        assert (diagnosis.num_examples, diagnosis.accuracy) == (8, {})

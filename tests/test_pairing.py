@@ -244,3 +244,25 @@ def test_pairing_leaves_the_models_as_they_were():
         np.testing.assert_array_equal(old, new)
     for model in models:
         assert not any("call" in vars(layer) for layer in model.layers)
+
+
+def gated(name, widths):
+    """Blocks with squeeze-and-excitation gates, as MobileNetV3 has them."""
+    x = inputs = keras.Input((16, 16, 1))
+    for i, width in enumerate(widths, start=1):
+        x = layers.Conv2D(width, 3, 2, "same", name=f"conv_{i}")(x)
+        gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
+        gate = layers.Conv2D(width, 1, name=f"gate_{i}")(gate)
+        x = layers.Multiply(name=f"gated_{i}")([x, gate])
+    x = layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
+    x = layers.Conv2D(3, 1, name="logits")(x)
+    return keras.Model(inputs, layers.Flatten()(x), name=name)
+
+
+def test_gates_are_no_stages_and_reshaped_answers_are_answers():
+    pairs = propose_pairs(gated("student", [2, 4]), gated("teacher", [3, 6]))
+    assert pairs == [
+        ("gated_1", "gated_1"),
+        ("gated_2", "gated_2"),
+        ("pool", "pool"),
+    ]

@@ -10,8 +10,7 @@ or grids, an adapter (`kd_tf/adapters.py`) makes them equal.
 from keras import ops
 
 from kd_tf.losses.grids import resize_grid
-
-_NOTHING = 1e-12
+from kd_tf.losses.lengths import unit
 
 
 def hint_loss(student, teacher):
@@ -57,8 +56,8 @@ def attention_transfer_loss(student, teacher):
         gradient at 0.
     """
     student, teacher = _features(student, teacher, "grid")
-    student = _unit(ops.sum(ops.square(student), axis=-1))
-    teacher = _unit(ops.sum(ops.square(teacher), axis=-1))
+    student = unit(ops.sum(ops.square(student), axis=-1))
+    teacher = unit(ops.sum(ops.square(teacher), axis=-1))
     return ops.sum(ops.square(student - teacher), axis=-1)
 
 
@@ -134,7 +133,7 @@ def neuron_selectivity_loss(student, teacher):
         and 4.1.
     """
     student, teacher = _features(student, teacher, "grid")
-    student, teacher = _unit(student, axis=1), _unit(teacher, axis=1)
+    student, teacher = unit(student, axis=1), unit(teacher, axis=1)
 
     def mean_kernel(a, b):
         return ops.mean(ops.square(_products(a, b)), axis=(1, 2))
@@ -192,7 +191,7 @@ def inter_channel_loss(student, teacher):
         the channels brought to length 1 as in the authors' code.
     """
     student, teacher = _features(student, teacher, "width")
-    student, teacher = _unit(student, axis=1), _unit(teacher, axis=1)
+    student, teacher = unit(student, axis=1), unit(teacher, axis=1)
     difference = _products(student, student) - _products(teacher, teacher)
     return ops.mean(ops.square(difference), axis=(1, 2))
 
@@ -239,8 +238,3 @@ def _smaller(one, other):
 
 def _products(a, b):
     return ops.matmul(ops.transpose(a, (0, 2, 1)), b)
-
-
-def _unit(x, axis=-1):
-    squares = ops.sum(ops.square(x), axis=axis, keepdims=True)
-    return x / ops.sqrt(ops.maximum(squares, _NOTHING))

@@ -10,7 +10,7 @@ On several devices each sees the relations within its own share of the batch.
 
 from keras import ops
 
-_NOTHING = 1e-12
+from kd_tf.losses.lengths import LEAST_SQUARE, unit
 
 
 def rkd_distance_loss(student, teacher):
@@ -68,7 +68,7 @@ def similarity_preserving_loss(student, teacher):
         Tung and Mori, 2019, https://arxiv.org/abs/1907.09682, section 3.1.
     """
     student, teacher = _embeddings(student, teacher)
-    difference = _unit(_products(student)) - _unit(_products(teacher))
+    difference = unit(_products(student)) - unit(_products(teacher))
     return ops.mean(ops.square(difference), axis=-1)
 
 
@@ -92,7 +92,7 @@ def correlation_congruence_loss(student, teacher, gamma=0.4):
     student, teacher = _embeddings(student, teacher)
 
     def kernel(x):
-        return ops.exp(-2 * gamma * (1 - _products(_unit(x))))
+        return ops.exp(-2 * gamma * (1 - _products(unit(x))))
 
     return ops.mean(ops.square(kernel(student) - kernel(teacher)), axis=-1)
 
@@ -115,8 +115,8 @@ def probabilistic_transfer_loss(student, teacher):
     student, teacher = _embeddings(student, teacher)
 
     def log_neighbours(x):
-        kernel = 0.5 * (1 + _products(_unit(x)))
-        kernel = ops.maximum(kernel, _NOTHING)
+        kernel = 0.5 * (1 + _products(unit(x)))
+        kernel = ops.maximum(kernel, LEAST_SQUARE)
         return ops.log(kernel / ops.sum(kernel, axis=-1, keepdims=True))
 
     student, teacher = log_neighbours(student), log_neighbours(teacher)
@@ -149,7 +149,7 @@ def contrastive_loss(student, teacher, temperature=0.1):
             "The embeddings must have the same width. Received: student "
             f"(B, {student.shape[-1]}), teacher (B, {teacher.shape[-1]})"
         )
-    cosines = ops.matmul(_unit(student), ops.transpose(_unit(teacher)))
+    cosines = ops.matmul(unit(student), ops.transpose(unit(teacher)))
     log_picked = ops.log_softmax(cosines / temperature, axis=-1)
     return -ops.diagonal(log_picked)
 
@@ -180,24 +180,19 @@ def _scaled_distances(x):
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
     squared = squares + ops.transpose(squares) - 2 * _products(x)
     # A root has no slope at 0, where every example is to itself.
-    distances = ops.sqrt(ops.maximum(squared, _NOTHING))
+    distances = ops.sqrt(ops.maximum(squared, LEAST_SQUARE))
     distances = distances * (1 - ops.eye(ops.shape(x)[0]))
     num_examples = ops.cast(ops.shape(x)[0], "float32")
     mean = ops.sum(distances) / (num_examples * _others(x, 1))
-    return distances / ops.maximum(mean, _NOTHING)
+    return distances / ops.maximum(mean, LEAST_SQUARE)
 
 
 def _cosines_at_each(x):
     differences = ops.expand_dims(x, 0) - ops.expand_dims(x, 1)
-    directions = _unit(differences)
+    directions = unit(differences)
     return ops.matmul(directions, ops.transpose(directions, (0, 2, 1)))
 
 
 def _huber(x):
     size = ops.abs(x)
     return ops.where(size < 1, 0.5 * ops.square(x), size - 0.5)
-
-
-def _unit(x):
-    squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
-    return x / ops.sqrt(ops.maximum(squares, _NOTHING))

@@ -8,8 +8,7 @@ The caller weighs and averages. No gradient flows into the teacher.
 
 from keras import ops
 
-# A smaller sum of squares is not divided by: rounding would decide.
-_NOTHING = 1e-12
+from kd_tf.losses.lengths import LEAST_SQUARE, unit
 
 
 def soft_target_loss(student_logits, teacher_logits, temperature=4.0):
@@ -28,12 +27,13 @@ def soft_target_loss(student_logits, teacher_logits, temperature=4.0):
         factor keeps the size of the gradient while the temperature varies.
 
     Raises:
-        ValueError: if the two do not answer the same number of classes.
+        ValueError: if the two do not answer the same number of classes, or
+            only one.
 
     Reference:
         Hinton et al., 2015, https://arxiv.org/abs/1503.02531, section 2.
     """
-    student, teacher = _answers(student_logits, teacher_logits)
+    student, teacher = _class_logits(student_logits, teacher_logits)
     student = ops.log_softmax(student / temperature, axis=-1)
     teacher = ops.log_softmax(teacher / temperature, axis=-1)
     return temperature**2 * _divergence(student, teacher)
@@ -52,13 +52,14 @@ def logit_matching_loss(student_logits, teacher_logits):
         Float32 tensor (B, ...), in squared logits, 0 or more.
 
     Raises:
-        ValueError: if the two do not answer the same number of classes.
+        ValueError: if the two do not answer the same number of classes, or
+            only one.
 
     Reference:
         Ba and Caruana, 2014, https://arxiv.org/abs/1312.6184, section 2.2.
         They take the logits as they are; here the mean is taken off.
     """
-    student, teacher = _answers(student_logits, teacher_logits)
+    student, teacher = _class_logits(student_logits, teacher_logits)
     difference = _centred(student) - _centred(teacher)
     return ops.mean(ops.square(difference), axis=-1)
 
@@ -89,12 +90,13 @@ def decoupled_loss(
         Float32 tensor (B, ...), in nats, times temperature squared.
 
     Raises:
-        ValueError: if the two do not answer the same number of classes.
+        ValueError: if the two do not answer the same number of classes, or
+            only one.
 
     Reference:
         Zhao et al., 2022, https://arxiv.org/abs/2203.08679, section 3.
     """
-    student, teacher = _answers(student_logits, teacher_logits)
+    student, teacher = _class_logits(student_logits, teacher_logits)
     target = _one_hot(ops.argmax(_one_hot(labels, student), axis=-1), student)
     student_target, student_others = _decouple(student / temperature, target)
     teacher_target, teacher_others = _decouple(teacher / temperature, target)
@@ -124,17 +126,18 @@ def dist_loss(
         (1 - r over classes) + gamma (1 - r over answers), r in [-1, 1].
 
     Raises:
-        ValueError: if the two do not answer the same number of classes.
+        ValueError: if the two do not answer the same number of classes, or
+            only one.
 
     Reference:
         Huang et al., 2022, https://arxiv.org/abs/2205.10536, section 4;
         times temperature squared as in the authors' code.
     """
-    student, teacher = _answers(student_logits, teacher_logits)
+    student, teacher = _class_logits(student_logits, teacher_logits)
     student = ops.softmax(student / temperature, axis=-1)
     teacher = ops.softmax(teacher / temperature, axis=-1)
     over_classes = 0.5 * ops.sum(
-        ops.square(_unit(_centred(student)) - _unit(_centred(teacher))), axis=-1
+        ops.square(unit(_centred(student)) - unit(_centred(teacher))), axis=-1
     )
     axes = tuple(range(len(student.shape) - 1))
     num_answers = ops.cast(ops.size(student[..., 0]), "float32")
@@ -142,8 +145,8 @@ def dist_loss(
     # times their number, so that the mean is what the paper writes.
     over_answers = (num_answers / 2) * ops.mean(
         ops.square(
-            _unit(_centred(student, axes), axes)
-            - _unit(_centred(teacher, axes), axes)
+            unit(_centred(student, axes), axes)
+            - unit(_centred(teacher, axes), axes)
         ),
         axis=-1,
     )
@@ -167,12 +170,13 @@ def weighted_soft_label_loss(
         gradient.
 
     Raises:
-        ValueError: if the two do not answer the same number of classes.
+        ValueError: if the two do not answer the same number of classes, or
+            only one.
 
     Reference:
         Zhou et al., 2021, https://arxiv.org/abs/2102.00650, section 4.
     """
-    student, teacher = _answers(student_logits, teacher_logits)
+    student, teacher = _class_logits(student_logits, teacher_logits)
     shares = _one_hot(labels, student)
     student_error = -ops.sum(shares * ops.log_softmax(student), axis=-1)
     teacher_error = -ops.sum(shares * ops.log_softmax(teacher), axis=-1)
@@ -254,7 +258,18 @@ def standardize_logits(logits):
     """
     centred = _centred(ops.cast(logits, "float32"))
     variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-    return centred / ops.sqrt(ops.maximum(variance, _NOTHING))
+    return centred / ops.sqrt(ops.maximum(variance, LEAST_SQUARE))
+
+
+def _class_logits(student, teacher):
+    # Softmax of a single logit is 1 whatever it is: nothing would be learnt.
+    if student.shape[-1] == 1:
+        raise ValueError(
+            "This loss compares classes. Allowed: at least two logits an "
+            "answer; for one, 'sigmoid_targets', or 'teacher_bounded' if it "
+            f"is a number. Received: student {tuple(student.shape)}"
+        )
+    return _answers(student, teacher)
 
 
 def _answers(student, teacher):
@@ -297,8 +312,3 @@ def _one_hot(labels, logits):
 
 def _centred(x, axis=-1):
     return x - ops.mean(x, axis=axis, keepdims=True)
-
-
-def _unit(x, axis=-1):
-    squares = ops.sum(ops.square(x), axis=axis, keepdims=True)
-    return x / ops.sqrt(ops.maximum(squares, _NOTHING))

@@ -89,7 +89,8 @@ class LossTerm:
                     f"Loss '{self.name}' has no argument '{name}'. Allowed: "
                     f"{', '.join(allowed) or 'none'}. Received: {name}={value}"
                 )
-            check_number(name, value)
+            if self.kind.knowledge != "custom":
+                check_number(name, value)
         check_number("weight", self.weight)
         if not (self.transform is None or callable(self.transform)):
             raise ValueError(
