@@ -74,7 +74,7 @@ class Transfer(keras.layers.Layer):
         if self.term.kind.is_whole:
             pair = student.answers, teacher.answers
             if self.term.output is not None:
-                pair = self._answers_called(self.term.output, *map(parts, pair))
+                pair = [parts(answers)[self.term.output] for answers in pair]
             return _mean(self._call(*pair, None, arguments), None)
         return self._between_answers(
             student.answers, teacher.answers, y, sample_weight, arguments
@@ -159,7 +159,8 @@ def check_answers_match(student, teacher, term):
     Raises:
         ValueError: if so.
     """
-    if term.pairs is not None or term.kind.is_whole:
+    compares_all = term.kind.is_whole and term.output is None
+    if term.pairs is not None or compares_all:
         return
     student, teacher = map(list, map(answering_operations, (student, teacher)))
     wanted = student if term.output is None else [term.output]

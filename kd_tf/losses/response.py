@@ -262,14 +262,15 @@ def standardize_logits(logits):
 
 
 def _class_logits(student, teacher):
+    student, teacher = _answers(student, teacher)
     # Softmax of a single logit is 1 whatever it is: nothing would be learnt.
     if student.shape[-1] == 1:
         raise ValueError(
             "This loss compares classes. Allowed: at least two logits an "
             "answer; for one, 'sigmoid_targets', or 'teacher_bounded' if it "
-            f"is a number. Received: student {tuple(student.shape)}"
+            f"is a number. Received: answers {tuple(student.shape)}"
         )
-    return _answers(student, teacher)
+    return student, teacher
 
 
 def _answers(student, teacher):
