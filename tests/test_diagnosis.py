@@ -208,6 +208,7 @@ def test_sample_weights_count_in_arrays_as_they_do_in_tensors(losses):
         "answers": ["soft_targets", "logit_matching"],
         "layers": ["soft_targets", LossTerm("hint", pairs=ON_HIDDEN)],
     }[losses]
+    keras.utils.set_random_seed(1)
     distiller = distil(stack(5), stack(7), terms)
     x, y = data()
     arrays = x, y, np.array([0, 0, 5, 0, 0, 1], "f")
@@ -216,7 +217,7 @@ def test_sample_weights_count_in_arrays_as_they_do_in_tensors(losses):
     of_tensors = distiller.diagnose([tuple(tensors)]).gradient_share
     unweighted = distiller.diagnose([(x, y)]).gradient_share
     assert of_arrays == pytest.approx(of_tensors, rel=1e-4)
-    assert of_arrays != pytest.approx(unweighted, rel=1e-2)
+    assert of_arrays != pytest.approx(unweighted, rel=1e-3)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
