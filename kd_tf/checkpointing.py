@@ -14,22 +14,32 @@ class EpochCheckpoint(keras.callbacks.Callback):
     After every epoch it writes, atomically, the student's variables (weights,
     statistics, states of random generators), the optimizer's, and the history
     so far; and a second file with the weights of the best epoch. An epoch is
-    better if its `val_accuracy` is higher, or equal with a lower `val_loss`.
+    better if its `val_SCORE` is higher, or equal with a lower `val_loss`.
 
     Args:
         folder: Existing folder for the two files.
         student: The model whose weights are kept.
+        score: Name of the metric to choose by; more is better.
         also: Further variables without which training cannot go on, such as
             `MagnitudePruning.variables`.
         first_eligible_epoch: Earlier epochs, counted from 0, cannot be best.
 
     Raises:
         ValueError: at the end of an epoch whose loss is no number, or that
-            was not scored on `validation_data` with the metric `accuracy`.
+            was not scored on `validation_data` with that metric.
     """
 
-    def __init__(self, folder, student, *, also=(), first_eligible_epoch=0):
+    def __init__(
+        self,
+        folder,
+        student,
+        *,
+        score="accuracy",
+        also=(),
+        first_eligible_epoch=0,
+    ):
         super().__init__()
+        self._score = f"val_{score}"
         self._state_path = os.path.join(folder, "state.npz")
         self._best_path = os.path.join(folder, "best.npz")
         self._student = student
@@ -68,11 +78,11 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 "that are numbers; try a lower learning rate. Received: "
                 + ", ".join(f"{key}={value}" for key, value in logs.items())
             )
-        if not logs.keys() >= {"val_accuracy", "val_loss"}:
+        if not logs.keys() >= {self._score, "val_loss"}:
             raise ValueError(
                 "There is nothing to choose the best epoch by. Allowed: a fit "
                 "with `validation_data` of a model compiled with the metric "
-                f"'accuracy'. Received: {', '.join(logs)}"
+                f"'{self._score[4:]}'. Received: {', '.join(logs)}"
             )
         self.history.append(logs)
         if self.best_epoch == epoch:
@@ -87,7 +97,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
     def _rank(self, epoch):
         logs = self.history[epoch]
         # The negated number makes the earliest win among equals.
-        return logs["val_accuracy"], -logs["val_loss"], -epoch
+        return logs[self._score], -logs["val_loss"], -epoch
 
     def _variables(self):
         optimizer = self.model.optimizer.variables

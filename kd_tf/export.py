@@ -12,8 +12,6 @@ import sys
 import tempfile
 import zipfile
 
-INPUT_NAME = "image"
-OUTPUT_NAME = "logits"
 _LABELS = "labels.txt"
 # A fixed date, so that the same model gives the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -24,22 +22,25 @@ class ConversionError(ValueError):
 
 
 def convert_to_tflite(
-    model_path, tflite_path, *, example_shape, mean, std, time_limit_s
+    model_path, tflite_path, *, example, mean, std, time_limit_s, values=None
 ):
-    """Converts a saved classifier to a float `.tflite` for a device.
+    """Converts a saved model to a float `.tflite` for a device.
 
-    The file takes what a device has, one uint8 image `image` (1, ...), and
-    answers `logits` (1, C); normalization is inside. Only builtin operators
-    are used, so every LiteRT runtime can run it.
+    The file takes what a device has, one uint8 `image`, int16 `waveform` or
+    row of float `features` (1, ...), and answers `logits` (1, ..., C) or
+    `values`; normalization is inside. Only builtin operators are used, so
+    every LiteRT runtime can run it.
 
     Args:
-        model_path: `.keras` file of a model from normalized images to logits.
+        model_path: `.keras` file of a model from normalized examples.
         tflite_path: File to write.
-        example_shape: Shape of one image, without its batch axis; fixed in
-            the file even where the model would take others.
-        mean: Subtracted from every pixel, one number or one a channel.
+        example: `Rows`: shape of one example, without its batch axis, and
+            type; fixed in the file even where the model would take others.
+        mean: Subtracted from every input, one number or one a channel.
         std: Divides what is left, one number or one a channel.
         time_limit_s: Seconds the conversion may take.
+        values: `{"mean": ..., "std": ...}` of the quantities that a
+            regression answers in units of their spread; None for classes.
 
     Raises:
         ConversionError: if it crashes, takes too long, or the model needs an
@@ -48,9 +49,11 @@ def convert_to_tflite(
     job = {
         "model_path": os.fspath(model_path),
         "tflite_path": os.fspath(tflite_path),
-        "example_shape": list(example_shape),
+        "shape": list(example.shape),
+        "dtype": example.dtype,
         "mean": mean,
         "std": std,
+        "values": values,
     }
     command = [sys.executable, "-m", "kd_tf.export", json.dumps(job)]
     try:
@@ -101,22 +104,39 @@ def _last_words(done):
     return lines[-1] if lines else f"exit status {done.returncode}"
 
 
-def _convert(model_path, tflite_path, example_shape, mean, std):
+def input_name(shape, dtype):
+    """What a device is asked for."""
+    if dtype == "int16":
+        return "waveform"
+    return "image" if len(shape) == 3 else "features"
+
+
+def _convert(model_path, tflite_path, shape, dtype, mean, std, values):
     import keras
     import tensorflow as tf
 
     from kd_tf.data.streaming import Normalization
-    from kd_tf.teachers import load_classifier
+    from kd_tf.teachers import load_model
 
-    model = load_classifier(model_path)
+    model = load_model(model_path)
     normalize = Normalization(mean, std)
-    image = tf.TensorSpec((1, *example_shape), tf.uint8, INPUT_NAME)
+    example = tf.TensorSpec((1, *shape), dtype, input_name(shape, dtype))
+
+    def serve(x):
+        answers = model(normalize(x), training=False)
+        if values is None:
+            return {"logits": answers}
+        std, mean = (
+            tf.constant(values[k], tf.float32) for k in ("std", "mean")
+        )
+        return {"values": answers * std + mean}
+
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(
         "serve",
-        lambda x: {OUTPUT_NAME: model(normalize(x), training=False)},
-        input_signature=[image],
+        serve,
+        input_signature=[example],
     )
     with tempfile.TemporaryDirectory() as folder:
         archive.write_out(folder, verbose=False)

@@ -37,7 +37,7 @@ class FrozenTeacher:
         )
 
 
-def load_classifier(path):
+def load_model(path):
     """Loads a `.keras` file without running code that it may carry.
 
     Raises:
@@ -54,18 +54,19 @@ def load_classifier(path):
         ) from error
 
 
-def check_classifier(model, examples, num_classes, name):
+def check_model(model, examples, answer_shape, name, *, logits=True):
     """Refuses a model that cannot teach or learn here, and says why.
 
     Args:
         model: `keras.Model`.
         examples: Float array (B, ...), normalized as in training.
-        num_classes: Number of classes C of the data.
+        answer_shape: Shape wanted of one answer, (..., C).
         name: What to call the model in a message.
+        logits: Whether probabilities would be wrong.
 
     Raises:
         ValueError: if the model does not take these examples, does not answer
-            one logit a class, answers probabilities, or answers NaN.
+            in this shape, answers probabilities, or answers NaN.
     """
     try:
         answers = model(examples, training=False)
@@ -76,18 +77,21 @@ def check_classifier(model, examples, num_classes, name):
             f"{getattr(model, 'input_shape', 'unknown')}"
         ) from error
     shape = tuple(getattr(answers, "shape", ()))
-    if shape != (len(examples), num_classes):
+    if shape != (len(examples), *answer_shape):
+        what = "a logit for each class" if logits else "one number a value"
         raise ValueError(
-            f"{name} has the wrong output width. Allowed: one logit for each "
-            f"of the {num_classes} classes. Received: output of shape "
+            f"{name} has the wrong output width. Allowed: {what}, "
+            f"{('B', *answer_shape)}. Received: output of shape "
             f"{('B', *shape[1:])}"
         )
     answers = np.asarray(answers, dtype="float32")
     if not np.isfinite(answers).all():
         raise ValueError(
-            f"{name} does not answer with numbers. Allowed: finite logits. "
+            f"{name} does not answer with numbers. Allowed: finite answers. "
             "Received: NaN or infinity on the validation examples"
         )
+    if not logits:
+        return
     refuse_probabilities(model, name)
     if _are_probabilities(answers):
         raise ValueError(_PROBABILITIES.format(name=name, what="softmax"))

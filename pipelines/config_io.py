@@ -9,8 +9,9 @@ import pydantic
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from pipelines.config import MODEL_ARGUMENTS, Config
+from pipelines.config import Config
 from pipelines.config_losses import Section
+from pipelines.config_models import MODEL_ARGUMENTS
 
 _PATHS = (
     ("data", "manual_dir"),

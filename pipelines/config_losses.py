@@ -69,6 +69,7 @@ LOSS_ARGUMENTS = {
     "dist": {"temperature", "beta", "gamma", *_ON_ANSWERS},
     "weighted_soft_labels": {"temperature", *_ON_ANSWERS},
     "sigmoid_targets": {"temperature", *_ON_ANSWERS},
+    "value_matching": _ON_ANSWERS,
     "teacher_bounded": {"margin", *_ON_ANSWERS},
     "hint": _ON_LAYERS,
     "attention_transfer": _ON_LAYERS,

@@ -1,11 +1,14 @@
 """Which stages a config asks for, on what they depend, and which are done."""
 
 import dataclasses
+import os
 
 from pipelines.provenance import versions
-from pipelines.workdir import hash_file, outcome
+from pipelines.workdir import hash_file, hash_folder, outcome
 
-_TRAINING = ("seed", "data.batch_size", "data.mean", "data.std")
+_SCALE = ("task", "data.mean", "data.std")
+_TRAINING = ("seed", "data.batch_size", "data.augment", "labels", *_SCALE)
+_SHOWN = ("data.mean", "data.std", "data.batch_size", "data.augment")
 _MODELS = ("teach", "control", "distill", "prune")
 
 
@@ -17,28 +20,23 @@ class Stage:
         name: The stage's verb.
         reads: Keys or sections of the config.
         after: Earlier stages whose outcome it uses.
-        files: Keys of the config naming files from outside.
+        files: Keys of the config naming files or folders from outside.
+        ignores: Keys of those sections that change nothing.
     """
 
     name: str
     reads: tuple[str, ...]
     after: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    ignores: tuple[str, ...] = ()
 
 
 STAGES = (
     Stage(
         "prepare",
-        (
-            "seed",
-            "data.source",
-            "data.name",
-            "data.manual_dir",
-            "data.image_size",
-            "data.validation_share",
-            "data.test_share",
-        ),
+        ("seed", "task", "data"),
         files=("data.path",),
+        ignores=_SHOWN,
     ),
     Stage(
         "teach", (*_TRAINING, "teacher"), ("prepare",), files=("teacher.path",)
@@ -57,17 +55,17 @@ STAGES = (
     ),
     Stage(
         "quantize",
-        ("quantize", "data.mean", "data.std", "export"),
+        ("quantize", "export", *_SCALE),
         ("prepare", "control", "distill", "prune"),
     ),
     Stage(
         "export",
-        ("export", "data.mean", "data.std"),
+        ("export", *_SCALE),
         ("prepare", *_MODELS, "quantize"),
     ),
     Stage(
         "verify",
-        ("budget", "benchmark", "data.batch_size", "data.mean", "data.std"),
+        ("budget", "benchmark", "data.batch_size", *_SCALE),
         ("prepare", *_MODELS, "quantize", "export"),
     ),
     Stage("benchmark", ("benchmark",), ("quantize", "export")),
@@ -142,8 +140,12 @@ def key_of(stage, config, outcomes):
         section, field = name.split(".")
         path = tree[section][field]
         if path is not None:
-            key[f"file {name}"] = hash_file(path)
+            is_folder = os.path.isdir(path)
+            hash_of = hash_folder if is_folder else hash_file
+            key[f"file {name}"] = hash_of(path)
             key.pop(name, None)
+    for name in stage.ignores:
+        key.pop(name, None)
     for name in stage.after:
         key[f"after {name}"] = outcomes.get(name, "off")
     key.update({f"version of {k}": v for k, v in versions().items()})

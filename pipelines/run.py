@@ -73,7 +73,10 @@ def _run(arguments):
 
 
 def _is_ours_or_a_warning(record):
-    return record.levelno > stdlib_logging.INFO or record.module == "run"
+    return record.levelno > stdlib_logging.INFO or record.module in (
+        "run",
+        "progress",
+    )
 
 
 def _go(arguments):

@@ -5,13 +5,21 @@ from the run folder, writes into `scratch`, and returns what it wrote, as
 {name in the run folder: path}, and what it found, as JSON.
 """
 
+import dataclasses
 import os
 import shutil
 
 import numpy as np
 
 import kd_tf
-from kd_tf.data.splits import SPLITS, Split, write_splits
+from kd_tf.data.assignment import SPLITS, Cut
+from kd_tf.data.segmentation_folder import tell_classes
+from kd_tf.data.sources import Rows
+from kd_tf.data.splits import Split, write_splits
+from kd_tf.scoring import save_arrays
+from kd_tf.tasks import TASKS
+from kd_tf.verification import worth_showing
+from pipelines.config import SOURCES
 from pipelines.config_io import dump_config
 from pipelines.plan import (
     STAGES,
@@ -23,15 +31,24 @@ from pipelines.plan import (
 )
 from pipelines.provenance import environment
 
+_CUT = [field.name for field in dataclasses.fields(Cut)]
+
 
 def prepare(config, workdir, scratch):
     """Reads the source, cuts it, and writes the splits where they stream."""
+    source = open_source(config)
+    if source.task != config.task:
+        raise ValueError(
+            "The data does not fit the task. Allowed: task: "
+            f"{source.task}. Received: task: {config.task}"
+        )
+    cut = Cut(**{key: getattr(config.data, key) for key in _CUT})
     result = write_splits(
-        _open_source(config.data),
+        source,
         scratch,
-        validation_share=config.data.validation_share,
-        test_share=config.data.test_share,
+        cut,
         seed=config.seed,
+        on_error=config.data.on_error,
     )
     names = [f"{split}_{part}.npy" for split in SPLITS for part in "xy"]
     return _from(scratch, "data", names), result
@@ -39,25 +56,31 @@ def prepare(config, workdir, scratch):
 
 def teach(config, workdir, scratch):
     """Trains the teacher, or takes the one handed in, and scores it."""
-    return _train_or_take(config.teacher, "teacher", config, workdir, scratch)
+    return _train_or_take(
+        "teach", config.teacher, "teacher", config, workdir, scratch
+    )
 
 
 def control(config, workdir, scratch):
     """Trains the student on labels alone: what distillation has to beat."""
-    return _train_or_take(config.student, "control", config, workdir, scratch)
+    return _train_or_take(
+        "control", config.student, "control", config, workdir, scratch
+    )
 
 
 def distill(config, workdir, scratch):
     """Trains the same student, from the same weights, under the teacher."""
-    return _train_or_take(config.student, "student", config, workdir, scratch)
+    return _train_or_take(
+        "distill", config.student, "student", config, workdir, scratch
+    )
 
 
-def _train_or_take(network, name, config, workdir, scratch):
+def _train_or_take(stage, network, name, config, workdir, scratch):
     from pipelines import training
 
     training.start(config)
     if network.path:
-        model = kd_tf.load_classifier(network.path)
+        model = kd_tf.load_model(network.path)
     else:
         model = training.build(network, workdir)
     title = "The teacher" if name == "teacher" else "The student"
@@ -72,7 +95,7 @@ def _train_or_take(network, name, config, workdir, scratch):
                 "diagnosis": training.diagnose(trainer, config, workdir)
             }
         result = training.train(
-            trainer, model, network, config, workdir, scratch
+            stage, trainer, model, network, config, workdir, scratch
         )
         result.update(diagnosis)
     return training.save(model, name, scratch), result
@@ -93,7 +116,14 @@ def prune(config, workdir, scratch):
     )
     trainer = training.under_teacher(student, config, workdir)
     result = training.train(
-        trainer, student, config.prune, config, workdir, scratch, pruning
+        "prune",
+        trainer,
+        student,
+        config.prune,
+        config,
+        workdir,
+        scratch,
+        pruning,
     )
     result["pruning"] = pruning.record()
     return training.save(student, "pruned", scratch), result
@@ -102,7 +132,7 @@ def prune(config, workdir, scratch):
 def quantize(config, workdir, scratch):
     """Makes both int8 files of the student, ranges taken from training."""
     split = Split.in_folder(workdir.file("data"), "train")
-    examples = split.images()[: config.quantize.calibration_examples]
+    examples = split.examples()[: config.quantize.calibration_examples]
     final = last_model(config)
     float_file = _convert(config, workdir, final, scratch)
     files, recipes, not_made = [f"{final}.tflite"], {}, {}
@@ -160,35 +190,39 @@ def verify(config, workdir, scratch):
     from pipelines import training
 
     training.start(config)
+    num_classes = len(workdir.record("prepare")["result"]["class_names"])
     split = Split.in_folder(workdir.file("data"), "test")
-    labels, images = split.labels(), split.images()
-    stream = training.evaluation(config, workdir, "test")
-    logits = {
-        model: training.load(workdir, model).predict(stream, verbose=0)
-        for model in models_made(config)
+    models = {
+        _keras(name): training.answerer(config, workdir, name)
+        for name in models_made(config)
     }
-    files, predictions = {}, {}
-    for row, path in _files(config, workdir).items():
-        answers = kd_tf.file_logits(path, images)
-        twin = row if row in logits else last_model(config)
-        predictions[row] = answers.argmax(axis=-1)
-        files[row] = {
-            "accuracy": kd_tf.accuracy(answers, labels),
-            "agreement": kd_tf.agreement(answers, logits[twin]),
-            "not_finite": int(np.sum(~np.isfinite(answers))),
-        }
-    scores = {m: kd_tf.accuracy(x, labels) for m, x in logits.items()}
-    limits = _limits(config, workdir, scores, files)
-    np.savez(
-        os.path.join(scratch, "predictions.npz"), labels=labels, **predictions
+    files = _files(config, workdir)
+    twins = {
+        row: _keras(row if _keras(row) in models else last_model(config))
+        for row in files
+    }
+    models.update({row: kd_tf.FileModel(path) for row, path in files.items()})
+    results, arrays, losses = kd_tf.judge(
+        models,
+        twins,
+        split.batches(config.data.batch_size),
+        config.task,
+        num_classes,
+    )
+    limits = _limits(config, workdir, results)
+    rows = {row: found for row, found in arrays.items() if row in files}
+    save_arrays(os.path.join(scratch, "curves.npz"), rows)
+    shown = worth_showing(losses[delivered(config)], config.task)
+    _save_shown(
+        os.path.join(scratch, "shown.npz"), shown, split, models, config
     )
     result = {
-        "models": scores,
-        "files": files,
+        "models": {m: results[_keras(m)] for m in models_made(config)},
+        "files": {row: results[row] for row in files},
         "limits": [str(limit) for limit in limits],
         "missed": [str(limit) for limit in limits if not limit.kept],
     }
-    return _from(scratch, "verification", ["predictions.npz"]), result
+    return _from(scratch, "verification", ["curves.npz", "shown.npz"]), result
 
 
 def benchmark(config, workdir, scratch):
@@ -212,10 +246,10 @@ def report(config, workdir, scratch):
             if stage.name != "report" and not why_off(stage.name, config)
         },
     }
-    predictions = None
+    verification = None
     if config.verify.enabled:
-        predictions = workdir.file("verification/predictions.npz")
-    pages = kd_tf.write_report(results, predictions, scratch)
+        verification = workdir.file("verification")
+    pages = kd_tf.write_report(results, verification, scratch)
     missed = results["stages"].get("verify", {}).get("missed", [])
     file = "student.refused.tflite" if missed else "student.tflite"
     sealed = workdir.file("tflite/candidate.tflite")
@@ -224,24 +258,30 @@ def report(config, workdir, scratch):
     return _from(scratch, "", [*pages, file]), result
 
 
-def _open_source(data):
-    if data.source == "npz":
-        return kd_tf.npz_source(data.path)
-    if data.source == "tfds":
-        return kd_tf.tfds_source(
-            data.name, manual_dir=data.manual_dir, image_size=data.image_size
-        )
-    return kd_tf.digits_source()
+def open_source(config):
+    """The `Source` that a config names."""
+    data, task = config.data, config.task
+    given = {key: getattr(data, key) for key in data.given}
+    if data.source == "csv":
+        return kd_tf.csv_source(task=task, **given)
+    if data.source == "segmentation_folder":
+        share = given.pop("present_share", None)
+        source = kd_tf.segmentation_folder_source(**given)
+        return tell_classes(source, share) if share else source
+    if data.source not in SOURCES:
+        return kd_tf.custom_source(data.source, **given.get("args", {}))
+    return getattr(kd_tf, f"{data.source}_source")(**given)
 
 
 def _convert(config, workdir, model, folder):
     path = os.path.join(folder, f"{model}.tflite")
+    found = workdir.record("prepare")["result"]
     kd_tf.convert_to_tflite(
         workdir.file(f"models/{model}.keras"),
         path,
-        example_shape=workdir.record("prepare")["result"]["example_shape"],
-        mean=config.data.mean,
-        std=config.data.std,
+        example=Rows(tuple(found["example_shape"]), found["example_dtype"]),
+        **config.data.scale(found["examples_scale"]),
+        values=found["targets"],
         time_limit_s=config.export.time_limit_s,
     )
     return path
@@ -262,15 +302,36 @@ def _files(config, workdir):
     }
 
 
-def _limits(config, workdir, scores, files):
+def _keras(model):
+    """Row of a model as Keras has it, beside that of its file."""
+    return f"{model} in Keras"
+
+
+def _save_shown(path, numbers, split, models, config):
+    """A few examples and what every model and file makes of them."""
+    x, y = split.examples()[numbers], split.targets()[numbers]
+    arrays = {"x": x, "y": y, "numbers": numbers}
+    for row, model in models.items():
+        answers = model(x)
+        per_pixel = TASKS[config.task].per_pixel
+        arrays[f"answers/{row}"] = (
+            TASKS[config.task].decide(answers).astype("uint8")
+            if per_pixel
+            else answers
+        )
+    np.savez(path, **arrays)
+
+
+def _limits(config, workdir, results):
     budget, row = config.budget, delivered(config)
     path = _files(config, workdir)[row]
-    limits = [kd_tf.Limit("answers_not_finite", 0, files[row]["not_finite"])]
-    if budget.max_accuracy_drop is not None:
+    limits = [kd_tf.Limit("answers_not_finite", 0, results[row]["not_finite"])]
+    if budget.max_score_drop is not None:
+        score = TASKS[config.task].score
         # Rounded, for 0.95 - 0.94 is a little over 0.01.
-        drop = round(scores["teacher"] - files[row]["accuracy"], 9)
+        drop = results[_keras("teacher")][score] - results[row][score]
         limits.append(
-            kd_tf.Limit("max_accuracy_drop", budget.max_accuracy_drop, drop)
+            kd_tf.Limit("max_score_drop", budget.max_score_drop, round(drop, 9))
         )
     if budget.max_size_kb is not None:
         size_kb = os.path.getsize(path) / 1000

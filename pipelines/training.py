@@ -5,17 +5,22 @@ import math
 import os
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import kd_tf
 from kd_tf import schedules
+from kd_tf.data.augmentation import Augmentation
 from kd_tf.data.splits import Split
 from kd_tf.data.streaming import (
     Normalization,
     evaluation_stream,
     training_stream,
 )
+from kd_tf.objectives import label_loss, score_metrics
+from kd_tf.tasks import TASKS
 from pipelines.config_losses import LOSS_ARGUMENTS, Ramp
+from pipelines.progress import ProgressLines
 
 _CHECKED_EXAMPLES = 256
 
@@ -43,15 +48,19 @@ def build(network, workdir):
 def check(model, name, config, workdir):
     """Refuses a model that does not fit the data, before time is spent."""
     found = workdir.record("prepare")["result"]
-    images = _split(workdir, "validation").images()[:_CHECKED_EXAMPLES]
-    examples = _normalization(config)(images)
-    if examples.shape != images.shape:
+    raw = _split(workdir, "validation").examples()[:_CHECKED_EXAMPLES]
+    examples = normalization(config, workdir)(raw)
+    if examples.shape != raw.shape:
         raise ValueError(
-            "data.mean and data.std do not fit the images. Allowed: one "
-            f"number, or one a channel, {images.shape[-1]} here. Received: "
+            "data.mean and data.std do not fit the examples. Allowed: one "
+            f"number, or one a channel, {raw.shape[-1]} here. Received: "
             f"mean={config.data.mean}, std={config.data.std}"
         )
-    kd_tf.check_classifier(model, examples, len(found["class_names"]), name)
+    answer_shape = (len(found["class_names"]),)
+    if TASKS[config.task].per_pixel:
+        answer_shape = (*found["target_shape"], *answer_shape)
+    classes = not TASKS[config.task].has_values
+    kd_tf.check_model(model, examples, answer_shape, name, logits=classes)
 
 
 def under_teacher(student, config, workdir):
@@ -69,7 +78,7 @@ def under_teacher(student, config, workdir):
 
 def diagnose(distiller, config, workdir):
     """What a distillation starts from, on validation, as JSON."""
-    _compile(distiller, "adam")
+    _compile(distiller, "adam", config, workdir)
     diagnosis = distiller.diagnose(evaluation(config, workdir, "validation"))
     return {"summary": diagnosis.summary(), **dataclasses.asdict(diagnosis)}
 
@@ -104,10 +113,13 @@ def _scheduled(value, steps):
     return schedule[value.shape](value.start, value.end, value.epochs * steps)
 
 
-def train(trainer, student, budget, config, workdir, scratch, pruning=None):
+def train(
+    stage, trainer, student, budget, config, workdir, scratch, pruning=None
+):
     """Trains resumably and leaves the best epoch's weights in the student.
 
     Args:
+        stage: Name of the stage, for the lines told on the way.
         trainer: Model to fit: the student, or a `Distiller` around it.
         student: Model whose weights are wanted.
         budget: Section of the config with `epochs` and `learning_rate`.
@@ -120,14 +132,16 @@ def train(trainer, student, budget, config, workdir, scratch, pruning=None):
     Returns:
         Result: history, best epoch (from 1), its validation scores.
     """
+    score = TASKS[config.task].score
     steps = training_steps(config, workdir)
     schedule = keras.optimizers.schedules.CosineDecay(
         budget.learning_rate, steps * budget.epochs
     )
-    _compile(trainer, keras.optimizers.Adam(schedule))
+    _compile(trainer, keras.optimizers.Adam(schedule), config, workdir)
     checkpoint = kd_tf.EpochCheckpoint(
         scratch,
         student,
+        score=score,
         also=[
             *(pruning.variables if pruning else ()),
             *_variables_of_adapters(trainer, student),
@@ -137,11 +151,13 @@ def train(trainer, student, budget, config, workdir, scratch, pruning=None):
     first_epoch = checkpoint.resume(trainer)
     stream, steps = training_stream(
         _split(workdir, "train"),
-        _normalization(config),
+        normalization(config, workdir),
         batch_size=config.data.batch_size,
         seed=config.seed,
         epochs=budget.epochs,
         first_epoch=first_epoch,
+        augment=_augmentation(config, workdir),
+        normalize_targets=_normalization_of_targets(workdir),
     )
     if first_epoch < budget.epochs:
         trainer.fit(
@@ -150,16 +166,22 @@ def train(trainer, student, budget, config, workdir, scratch, pruning=None):
             initial_epoch=first_epoch,
             epochs=budget.epochs,
             shuffle=False,  # the stream is shuffled already
+            verbose=0,
             validation_data=evaluation(config, workdir, "validation"),
             # Masks come first, so that what is kept is what was masked.
-            callbacks=[*([pruning] if pruning else []), checkpoint],
+            callbacks=[
+                *([pruning] if pruning else []),
+                checkpoint,
+                ProgressLines(stage, checkpoint, f"val_{score}"),
+                *_tensorboard(stage, config, workdir),
+            ],
         )
     checkpoint.restore_best()
     best = checkpoint.history[checkpoint.best_epoch]
     return {
         "history": checkpoint.history,
         "best_epoch": checkpoint.best_epoch + 1,
-        "validation_accuracy": best["val_accuracy"],
+        "validation_score": best[f"val_{score}"],
         "parameters": student.count_params(),
         **_cost_of_adapters(trainer, student),
     }
@@ -171,17 +193,17 @@ def score(model, config, workdir):
     Raises:
         ValueError: if its loss is no number.
     """
-    _compile(model, "adam")
+    _compile(model, "adam", config, workdir)
     found = model.evaluate(
         evaluation(config, workdir, "validation"), return_dict=True, verbose=0
     )
     if not math.isfinite(found["loss"]):
         raise ValueError(
             f"The model's loss on validation is no number. Allowed: finite "
-            f"logits for every example. Received: loss={found['loss']}"
+            f"answers for every example. Received: loss={found['loss']}"
         )
     return {
-        "validation_accuracy": found["accuracy"],
+        "validation_score": found[TASKS[config.task].score],
         "validation_loss": found["loss"],
         "parameters": model.count_params(),
     }
@@ -192,34 +214,84 @@ def save(model, name, scratch):
     path = os.path.join(scratch, f"{name}.keras")
     model.save(path)
     # Again without the optimizer, whose state is twice the weights.
-    kd_tf.load_classifier(path).save(path)
+    kd_tf.load_model(path).save(path)
     return {f"models/{name}.keras": path}
 
 
 def load(workdir, name):
-    return kd_tf.load_classifier(workdir.file(f"models/{name}.keras"))
+    return kd_tf.load_model(workdir.file(f"models/{name}.keras"))
 
 
 def evaluation(config, workdir, split):
     return evaluation_stream(
         _split(workdir, split),
-        _normalization(config),
+        normalization(config, workdir),
         batch_size=config.data.batch_size,
+        normalize_targets=_normalization_of_targets(workdir),
     )
+
+
+def answerer(config, workdir, name):
+    """Function from raw examples (n, ...) to a model's answers.
+
+    A regression's answers are in the units of its targets, as those of its
+    files are.
+    """
+    model = load(workdir, name)
+    normalize = normalization(config, workdir)
+    values = workdir.record("prepare")["result"]["targets"]
+
+    def answer(examples):
+        answers = model.predict_on_batch(normalize(examples))
+        if values is None:
+            return answers
+        return answers * values["std"] + np.array(values["mean"])
+
+    return answer
 
 
 def training_steps(config, workdir):
     """Steps an epoch."""
-    count = len(_split(workdir, "train").labels())
-    return -(-count // config.data.batch_size)
+    return -(-_split(workdir, "train").count // config.data.batch_size)
 
 
-def _compile(model, optimizer):
+def normalization(config, workdir):
+    """What models see of an example."""
+    found = workdir.record("prepare")["result"]["examples_scale"]
+    return Normalization(**config.data.scale(found))
+
+
+def _normalization_of_targets(workdir):
+    values = workdir.record("prepare")["result"]["targets"]
+    return Normalization(**values) if values else None
+
+
+def _augmentation(config, workdir):
+    chosen = config.data.augment.model_dump(exclude_none=True)
+    if not chosen:
+        return None
+    found = workdir.record("prepare")["result"]
+    return Augmentation(len(found["class_names"]), **chosen)
+
+
+def _compile(model, optimizer, config, workdir):
+    found = workdir.record("prepare")["result"]
     model.compile(
         optimizer,
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        label_loss(
+            config.task,
+            dice_weight=config.labels.dice_weight,
+            label_smoothing=config.labels.smoothing,
+        ),
+        metrics=score_metrics(config.task, len(found["class_names"])),
     )
+
+
+def _tensorboard(stage, config, workdir):
+    if not config.tensorboard:
+        return []
+    folder = workdir.file(f"tensorboard/{stage}")
+    return [keras.callbacks.TensorBoard(folder, write_graph=False)]
 
 
 def _variables_of_adapters(trainer, student):
@@ -240,7 +312,3 @@ def _cost_of_adapters(trainer, student):
 
 def _split(workdir, name):
     return Split.in_folder(workdir.file("data"), name)
-
-
-def _normalization(config):
-    return Normalization(config.data.mean, config.data.std)

@@ -159,6 +159,17 @@ def hash_file(path):
     return sha256.hexdigest()
 
 
+def hash_folder(path):
+    """Of the names, sizes and dates of all files; they are not read."""
+    found = []
+    for folder, _, files in os.walk(path, followlinks=True):
+        for file in files:
+            status = os.stat(os.path.join(folder, file))
+            name = os.path.relpath(os.path.join(folder, file), path)
+            found.append([name, status.st_size, status.st_mtime_ns])
+    return digest(sorted(found))
+
+
 def _record_name(stage):
     return os.path.join("records", f"{stage}.json")
 

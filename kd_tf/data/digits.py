@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kd_tf.data.sources import Examples, Source, as_pixels
+from kd_tf.data.sources import Examples, Rows, Source, as_pixels, numbered
 
 
 def digits_source():
@@ -21,7 +21,7 @@ def digits_source():
     y = digits.target.astype("int64")
     return Source(
         class_names=[str(name) for name in digits.target_names],
-        example_shape=x.shape[1:],
-        train=Examples(len(x), lambda: iter([(x, y)])),
+        example=Rows(x.shape[1:], "uint8"),
+        train=Examples(len(x), lambda: numbered([(x, y)])),
         test=None,
     )

@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 
-from kd_tf.data.sources import Examples, Source, as_pixels
+from kd_tf.data.sources import Examples, Rows, Source, as_pixels, numbered
 
 _NEEDED = ("x_train", "y_train", "x_test", "y_test")
 _CHUNK_BYTES = 2**24
@@ -45,7 +45,7 @@ def npz_source(path):
     num_classes = int(y_train.max(initial=-1)) + 1
     return Source(
         class_names=_class_names(path, headers, num_classes),
-        example_shape=shape,
+        example=Rows(tuple(shape), "uint8"),
         train=_examples(path, "x_train", headers, y_train, shape),
         test=_examples(path, "x_test", headers, y_test, shape),
     )
@@ -135,7 +135,7 @@ def _examples(path, name, headers, labels, shape):
             yield pixels.reshape(-1, *shape), labels[start:stop]
             start = stop
 
-    return Examples(count, chunks)
+    return Examples(count, lambda: numbered(chunks()))
 
 
 def _read_in_chunks(path, name):

@@ -1,6 +1,7 @@
 """What every source of examples hands over.
 
-N examples, each a uint8 array of one fixed shape with one class number.
+N examples, each an array of one fixed shape and type, with a target of one
+fixed shape and type: a class number, a mask, a vector.
 """
 
 import dataclasses
@@ -8,7 +9,24 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-Chunks = Iterator[tuple[np.ndarray, np.ndarray]]
+Chunks = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Shape and NumPy type of one example, or of one target."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def row_bytes(self):
+        return (
+            int(np.prod(self.shape, dtype=int)) * np.dtype(self.dtype).itemsize
+        )
+
+
+CLASS_NUMBER = Rows((), "int64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +35,18 @@ class Examples:
 
     Attributes:
         count: Number of examples N.
-        chunks: Function returning a new iterator of pairs: uint8
-            (n, *example_shape) and int64 (n,).
+        chunks: Function returning a new iterator of `(numbers, x, y)`: which
+            examples these are, ascending int64 (n,) from 0, examples (n, ...)
+            and targets (n, ...). Examples that are bad are left out.
+        names: One name an example, or None: the path of its file below
+            `folder`. Examples out of one file share its name.
+        folder: Where those files lie, or None if there are none.
     """
 
     count: int
     chunks: Callable[[], Chunks]
+    names: list[str] | None = None
+    folder: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,16 +54,36 @@ class Source:
     """A data set before it is split.
 
     Attributes:
-        class_names: One name a class, in the order of the class numbers.
-        example_shape: Shape of one example.
+        class_names: One name a class, in the order of the class numbers; of
+            a regression, one name a value.
+        example: `Rows` of an example.
         train: Examples to learn from.
         test: Examples held out by the data set's makers, or None.
+        target: `Rows` of a target.
+        task: What the targets are: a name of `kd_tf.tasks.TASKS`.
+        palette: One (red, green, blue) a class, to draw masks in, or None.
+        sample_rate: Of recordings, in hertz, else None.
+        problems: What was found wrong, as (name, what); grows while the
+            examples are read.
     """
 
     class_names: list[str]
-    example_shape: tuple[int, ...]
+    example: Rows
     train: Examples
     test: Examples | None
+    target: Rows = CLASS_NUMBER
+    task: str = "classification"
+    palette: list[tuple[int, int, int]] | None = None
+    sample_rate: int | None = None
+    problems: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+
+
+def numbered(chunks):
+    """Chunks (x, y) that leave nothing out, with the examples' numbers."""
+    start = 0
+    for x, y in chunks:
+        yield np.arange(start, start + len(y)), x, y
+        start += len(y)
 
 
 def as_pixels(values, name):

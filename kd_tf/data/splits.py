@@ -1,20 +1,21 @@
 """Cuts a source into training, validation and test, and writes them down.
 
-On disk a split is two `.npy` files, uint8 examples (N, ...) and int64 labels
-(N,), in an order shuffled by the seed. Fixed-size rows can be streamed by
+On disk a split is two `.npy` files, examples (N, ...) and targets (N, ...),
+in an order shuffled by the seed. Fixed-size rows can be streamed by
 TensorFlow without Python, and read by NumPy on a machine without TensorFlow.
 """
 
 import dataclasses
 import errno
-import itertools
-import math
 import os
 import shutil
 
 import numpy as np
 
-SPLITS = ("train", "validation", "test")
+from kd_tf.data.assignment import SPLITS, assign, find_leaks
+from kd_tf.tasks import TASKS
+
+_TOLD = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Split:
     """One part of the data, on disk.
 
     Attributes:
-        x_path: File of uint8 examples (N, ...).
-        y_path: File of int64 labels (N,).
+        x_path: File of examples (N, ...).
+        y_path: File of targets (N, ...).
     """
 
     x_path: str
@@ -36,67 +37,91 @@ class Split:
             os.path.join(folder, f"{name}_y.npy"),
         )
 
-    def images(self):
+    @property
+    def count(self):
+        """Number of examples N."""
+        return len(self.targets())
+
+    def examples(self):
         """Read-only view (N, ...) of the file; nothing is loaded yet."""
         return np.load(self.x_path, mmap_mode="r", allow_pickle=False)
 
-    def labels(self):
-        return np.load(self.y_path, allow_pickle=False)
+    def targets(self):
+        """Read-only view (N, ...) of the file; nothing is loaded yet."""
+        return np.load(self.y_path, mmap_mode="r", allow_pickle=False)
+
+    def batches(self, size):
+        """Yields examples and targets of the file, `size` at a time."""
+        for start in range(0, self.count, size):
+            rows = slice(start, start + size)
+            yield self.examples()[rows], self.targets()[rows]
 
 
-def write_splits(source, folder, *, validation_share, test_share, seed):
+def write_splits(source, folder, cut, *, seed, on_error="stop"):
     """Writes the three splits of a source.
 
     Args:
         source: `Source`.
         folder: Existing folder to write into.
-        validation_share: Share of the training examples to hold out for
-            choosing, in (0, 1).
-        test_share: Share of the examples to hold out for the final report,
-            in (0, 1); used only where the source has no test part.
+        cut: `Cut`.
         seed: Decides which example goes where.
+        on_error: What bad data does: `stop`, after all of it was found, or
+            `skip`, which goes on without it and lists it.
 
     Returns:
-        Record: counts of every split and class, class names, shape.
+        Record: task, counts of every split and class, class names, shapes,
+        what was skipped.
 
     Raises:
-        ValueError: if a split would be empty or a label is no class number.
+        ValueError: if data is bad, a split would be empty, or the same file
+            is in two splits.
         OSError: if the disk has no room.
     """
     _check_room(source, folder)
-    row_of = np.random.default_rng(seed).permutation(source.train.count)
-    num_test = 0
-    if source.test is None:
-        num_test = round(test_share * len(row_of))
-    num_validation = round(validation_share * (len(row_of) - num_test))
-    sizes = {
-        "train": len(row_of) - num_test - num_validation,
-        "validation": num_validation,
-        "test": num_test if source.test is None else source.test.count,
-    }
+    rank = np.random.default_rng(seed).permutation(source.train.count)
+    split_of = assign(source.train, cut, rank, has_test=source.test is not None)
+    sizes = dict(
+        zip(SPLITS, np.bincount(split_of, minlength=3).tolist(), strict=True)
+    )
+    if source.test is not None:
+        sizes["test"] = source.test.count
     _check_not_empty(sizes)
     writers = {
         name: _Writer(Split.in_folder(folder, name), size, source)
         for name, size in sizes.items()
     }
-    parts = ("test", "validation", "train")
-    ends = np.cumsum([0, num_test, num_validation, sizes["train"]])
-    bounds = list(itertools.pairwise(ends))
-    for x, y, rows in _with_rows(source.train, row_of):
-        for name, (start, stop) in zip(parts, bounds, strict=True):
-            here = (rows >= start) & (rows < stop)
-            writers[name].write(x[here], y[here], rows[here] - start)
+    row_of = _rows(rank, split_of)
+    kept = np.zeros(source.train.count, bool)
+    for numbers, x, y in source.train.chunks():
+        kept[numbers] = True
+        for number, name in enumerate(SPLITS):
+            here = split_of[numbers] == number
+            writers[name].write(x[here], y[here], row_of[numbers[here]])
     if source.test is not None:
-        for x, y, rows in _with_rows(source.test, np.arange(sizes["test"])):
-            writers["test"].write(x, y, rows)
+        for numbers, x, y in source.test.chunks():
+            writers["test"].write(x, y, numbers)
+    found = {name: writer.close() for name, writer in writers.items()}
+    for name, what in _unlearned(source, found):
+        source.problems.append((name, what))
+    _tell(source.problems, on_error)
+    counts = {name: writer.count for name, writer in writers.items()}
+    _check_complete(sizes, counts, source.problems)
+    _check_not_empty(counts)
+    find_leaks(source.train, split_of, kept)
     return {
+        "task": source.task,
         "class_names": source.class_names,
-        "example_shape": list(source.example_shape),
+        "example_shape": list(source.example.shape),
+        "example_dtype": source.example.dtype,
+        "target_shape": list(source.target.shape),
+        "palette": source.palette,
+        "sample_rate": source.sample_rate,
         "test_split": "the source's own" if source.test else "cut by the seed",
-        "examples": sizes,
-        "examples_per_class": {
-            name: writer.close() for name, writer in writers.items()
-        },
+        "examples": counts,
+        "examples_per_class": found,
+        "examples_scale": writers["train"].scale(),
+        "targets": writers["train"].moments(),
+        "skipped": [list(problem) for problem in source.problems],
     }
 
 
@@ -104,51 +129,158 @@ class _Writer:
     """Writes examples of one split to their rows, whatever order they come."""
 
     def __init__(self, split, size, source):
+        self._split = split
+        self._task = TASKS[source.task]
         self._num_classes = len(source.class_names)
-        self._counts = np.zeros(self._num_classes, int)
-        self._missing = size
-        self._x, self._x_offset = _new_array(
-            split.x_path, (size, *source.example_shape), np.uint8
-        )
-        self._y, self._y_offset = _new_array(split.y_path, (size,), np.int64)
+        self._per_class = np.zeros(self._num_classes, int)
+        is_table = source.example.dtype.startswith("float")
+        self._scale = _Moments() if is_table else None
+        self._moments = _Moments() if self._task.has_values else None
+        self._filled = np.zeros(size, bool)
+        self._x = _RowFile(split.x_path, size, source.example)
+        self._y = _RowFile(split.y_path, size, source.target)
+
+    @property
+    def count(self):
+        return int(self._filled.sum())
 
     def write(self, x, y, rows):
-        if len(y) and not (y.min() >= 0 and y.max() < self._num_classes):
-            raise ValueError(
-                "A label is no class number. Allowed: 0 to "
-                f"{self._num_classes - 1}. Received: {y.min()} to {y.max()}"
-            )
-        row_bytes = math.prod(x.shape[1:])
-        for image, label, row in zip(x, y, rows, strict=True):
-            self._x.seek(self._x_offset + int(row) * row_bytes)
-            self._x.write(image.tobytes())
-            self._y.seek(self._y_offset + int(row) * 8)
-            self._y.write(label.tobytes())
-        self._counts += np.bincount(y, minlength=self._num_classes)
-        self._missing -= len(y)
+        self._x.check(x)
+        self._y.check(y)
+        self._per_class += self._task.count(y, self._num_classes)
+        for moments, values in ((self._scale, x), (self._moments, y)):
+            if moments is not None:
+                moments.update(values)
+        for example, target, row in zip(x, y, rows, strict=True):
+            self._x.write(example, row)
+            self._y.write(target, row)
+        self._filled[rows] = True
 
     def close(self):
-        self._x.close()
-        self._y.close()
-        if self._missing:
+        """Returns the count of every class."""
+        self._fill_holes()
+        self._x.close(self.count)
+        self._y.close(self.count)
+        return self._per_class.tolist()
+
+    def scale(self):
+        """Mean and standard deviation of every feature of a table."""
+        return self._scale and self._scale.result()
+
+    def moments(self):
+        """Mean and standard deviation of every value of a regression."""
+        return self._moments and self._moments.result()
+
+    def _fill_holes(self):
+        """Moves the last examples to where others were left out."""
+        holes = np.flatnonzero(~self._filled[: self.count])
+        last = np.flatnonzero(self._filled[self.count :]) + self.count
+        for hole, row in zip(holes, last, strict=True):
+            self._x.move(row, hole)
+            self._y.move(row, hole)
+
+
+class _Moments:
+    """Mean and standard deviation along the first axis, as rows come."""
+
+    def __init__(self):
+        self._count, self._sum, self._square = 0, 0.0, 0.0
+
+    def update(self, values):
+        values = values.astype(float)
+        self._count += len(values)
+        self._sum = self._sum + values.sum(axis=0)
+        self._square = self._square + np.square(values).sum(axis=0)
+
+    def result(self):
+        mean = self._sum / self._count
+        variance = self._square / self._count - mean**2
+        # What never changes tells nothing, and must not be divided by 0.
+        moves = variance > 1e-12 * self._square / self._count
+        std = np.where(moves, np.sqrt(np.maximum(variance, 0)), 1)
+        return {"mean": mean.tolist(), "std": std.tolist()}
+
+
+class _RowFile:
+    """A `.npy` file written row by row.
+
+    Written through a file, not a map, whose pages would count as memory.
+    """
+
+    def __init__(self, path, size, rows):
+        self._path, self._rows, self._size = path, rows, size
+        array = np.lib.format.open_memmap(
+            path, "w+", dtype=rows.dtype, shape=(size, *rows.shape)
+        )
+        self._offset = array.offset
+        self._file = open(path, "r+b")
+
+    def check(self, values):
+        if values.shape[1:] != self._rows.shape:
             raise ValueError(
-                "The source ended early. Allowed: as many examples as it "
-                f"promises. Received: {self._missing} too few"
+                "A source yields what it did not promise. Allowed: shape "
+                f"{self._rows.shape}. Received: {values.shape[1:]}"
             )
-        return self._counts.tolist()
+
+    def write(self, value, row):
+        self._seek(row)
+        self._file.write(value.astype(self._rows.dtype, copy=False).tobytes())
+
+    def move(self, row, target):
+        self._seek(row)
+        value = self._file.read(self._rows.row_bytes)
+        self._seek(target)
+        self._file.write(value)
+
+    def close(self, count):
+        """Cuts what is left over after `count` rows."""
+        if count < self._size:
+            self._file.seek(0)
+            header = {
+                "descr": np.dtype(self._rows.dtype).str,
+                "fortran_order": False,
+                "shape": (count, *self._rows.shape),
+            }
+            # A smaller number needs no more room; NumPy pads the header.
+            np.lib.format.write_array_header_1_0(self._file, header)
+            self._seek(count)
+            self._file.truncate()
+        self._file.close()
+
+    def _seek(self, row):
+        self._file.seek(self._offset + int(row) * self._rows.row_bytes)
 
 
-def _new_array(path, shape, dtype):
-    array = np.lib.format.open_memmap(path, "w+", dtype=dtype, shape=shape)
-    # Written through a file, not the map, whose pages would count as memory.
-    return open(path, "r+b"), array.offset
+def _rows(rank, split_of):
+    """Row of every example in its split: the order of its rank there."""
+    row_of = np.empty(len(rank), int)
+    for number in range(len(SPLITS)):
+        here = split_of == number
+        row_of[here] = np.argsort(np.argsort(rank[here]))
+    return row_of
 
 
-def _with_rows(examples, row_of):
-    start = 0
-    for x, y in examples.chunks():
-        yield x, y, row_of[start : start + len(y)]
-        start += len(y)
+def _unlearned(source, per_class):
+    """Classes that are asked for and were never shown."""
+    if TASKS[source.task].has_values:
+        return
+    for name, train, test in zip(
+        source.class_names, per_class["train"], per_class["test"], strict=True
+    ):
+        if test and not train:
+            yield f"class '{name}'", f"only in test ({test:,} there)"
+
+
+def _tell(problems, on_error):
+    if not problems or on_error == "skip":
+        return
+    told = [f"{name}: {what}" for name, what in problems[:_TOLD]]
+    if len(problems) > _TOLD:
+        told.append(f"and {len(problems) - _TOLD} more")
+    raise ValueError(
+        "The data is bad. Allowed: mend or remove it, or data.on_error: skip "
+        "to go on without it. Received:\n  " + "\n  ".join(told)
+    )
 
 
 def _check_not_empty(sizes):
@@ -161,9 +293,18 @@ def _check_not_empty(sizes):
             )
 
 
+def _check_complete(promised, counts, problems):
+    if counts != promised and not problems:
+        raise ValueError(
+            f"The source ended early. Allowed: {sum(promised.values()):,} "
+            "examples, as promised, or problems that say why there are fewer. "
+            f"Received: {sum(counts.values()):,}"
+        )
+
+
 def _check_room(source, folder):
     count = source.train.count + (source.test.count if source.test else 0)
-    needed = count * (math.prod(source.example_shape) + 8)
+    needed = count * (source.example.row_bytes + source.target.row_bytes)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(

@@ -1,17 +1,27 @@
-"""Image classification data sets of TensorFlow Datasets, by name."""
+"""Data sets of TensorFlow Datasets, by name.
+
+Images with a class or a mask, recordings with a class.
+"""
 
 import difflib
 import errno
 import tempfile
 
-import numpy as np
-
 from kd_tf.data.sources import Examples, Source
+from kd_tf.data.tfds_readers import image_reader, mask_reader, recording_reader
 
-_BATCH = 256
 
-
-def tfds_source(name, *, manual_dir=None, image_size=None):
+def tfds_source(
+    name,
+    *,
+    manual_dir=None,
+    image_size=None,
+    target_key=None,
+    classes=None,
+    ignored=(),
+    seconds=None,
+    name_key=None,
+):
     """Downloads and prepares a TFDS builder, or reads it where it lies.
 
     Args:
@@ -20,20 +30,35 @@ def tfds_source(name, *, manual_dir=None, image_size=None):
             found there is not downloaded.
         image_size: (height, width) to resize to, or None. Needed where the
             images of the data set differ in size.
+        target_key: Feature to learn, such as `segmentation_mask`; None takes
+            the builder's supervised one.
+        classes: {name: number in the mask}, where masks are learnt.
+        ignored: Numbers in masks that count neither in training nor in
+            scores.
+        seconds: Length of every recording, where there are recordings.
+        name_key: Feature that names the examples, for groups and patterns;
+            `a/b` is b within a, unless a feature is called `a/b`.
 
     Returns:
         `Source`; its test part is the split `test`, else `validation`, else
         None.
 
     Raises:
-        ValueError: if there is no such builder, it cannot be prepared, or it
-            does not classify images.
+        ValueError: if there is no such builder, it cannot be prepared, or
+            what it holds cannot be learnt from.
     """
     import tensorflow_datasets as tfds
 
     builder = _find_builder(tfds, name)
-    image_key, label_key = _image_and_label(tfds, name, builder.info)
-    shape = _example_shape(name, builder.info.features[image_key], image_size)
+    features = builder.info.features
+    keys, kind = _keys_and_kind(tfds, name, builder.info, target_key)
+    if kind == "recordings":
+        reader = recording_reader(name, features, keys, seconds)
+    elif kind == "masks":
+        reader = mask_reader(name, features, keys, image_size, classes, ignored)
+    else:
+        reader = image_reader(name, features, keys, image_size)
+    fields = name_key and _find_feature(name, features, name_key)
     _prepare(tfds, builder, name, manual_dir)
     parts = builder.info.splits
     if "train" not in parts:
@@ -41,20 +66,27 @@ def tfds_source(name, *, manual_dir=None, image_size=None):
             f"TFDS data set '{name}' has nothing to learn from. Allowed: a "
             f"builder with a split 'train'. Received: {', '.join(parts)}"
         )
-    held_out = [part for part in ("test", "validation") if part in parts]
+    problems = []
 
     def examples(part):
+        names = fields and _read_names(tfds, builder, part, fields)
+
         def chunks():
             data = builder.as_dataset(split=part, shuffle_files=False)
-            return _read(data, image_key, label_key, shape)
+            return reader.read(data, lambda i: _tell(names, part, i), problems)
 
-        return Examples(parts[part].num_examples, chunks)
+        return Examples(parts[part].num_examples, chunks, names)
 
+    held_out = [part for part in ("test", "validation") if part in parts]
     return Source(
-        class_names=list(builder.info.features[label_key].names),
-        example_shape=shape,
+        class_names=reader.class_names,
+        example=reader.example,
         train=examples("train"),
         test=examples(held_out[0]) if held_out else None,
+        target=reader.target,
+        task=reader.task,
+        sample_rate=reader.sample_rate,
+        problems=problems,
     )
 
 
@@ -76,33 +108,67 @@ def _find_builder(tfds, name):
         ) from error
 
 
-def _image_and_label(tfds, name, info):
-    keys = info.supervised_keys
-    features = [info.features[key] for key in keys] if keys else []
-    if (
-        len(features) != 2
-        or not isinstance(features[0], tfds.features.Image)
-        or not isinstance(features[1], tfds.features.ClassLabel)
-    ):
-        raise ValueError(
-            f"TFDS data set '{name}' does not classify images. Allowed: a "
-            "builder with supervised keys (Image, ClassLabel). Received: "
-            + (", ".join(type(f).__name__ for f in features) or "no such keys")
-        )
-    return keys
+def _keys_and_kind(tfds, name, info, target_key):
+    """Keys of examples and of targets, and what is learnt."""
+    keys = list(info.supervised_keys or ())
+    if target_key is not None:
+        _find_feature(name, info.features, target_key)
+        keys[1:] = [target_key]
+    found = [info.features[key] for key in keys]
+    image, label = tfds.features.Image, tfds.features.ClassLabel
+    kinds = {
+        "images": (image, label),
+        "masks": (image, image),
+        "recordings": (tfds.features.Audio, label),
+    }
+    for kind, types in kinds.items():
+        if len(found) == 2 and all(map(isinstance, found, types)):
+            return keys, kind
+    raise ValueError(
+        f"TFDS data set '{name}' is of no kind that can be learnt. Allowed: "
+        "supervised keys, or the first of them and data.target_key, of types "
+        + ", ".join(f"({x.__name__}, {y.__name__})" for x, y in kinds.values())
+        + ". Received: "
+        + (", ".join(type(f).__name__ for f in found) or "no such keys")
+    )
 
 
-def _example_shape(name, feature, image_size):
-    height, width, channels = feature.shape
-    height, width = image_size or (height, width)
-    if None in (height, width, channels) or feature.np_dtype != np.uint8:
-        raise ValueError(
-            f"The images of TFDS data set '{name}' have no fixed size. "
-            "Allowed: uint8 images of one size, or data.image_size: [height, "
-            f"width] to resize them. Received: {feature.shape} of "
-            f"{np.dtype(feature.np_dtype).name}"
-        )
-    return height, width, channels
+def _find_feature(name, features, key):
+    """What to ask of TFDS to be given one feature: nested keys."""
+    if key in features:
+        return (key,)
+    fields, inner = tuple(key.split("/")), features
+    for field in fields:
+        if not hasattr(inner, "keys") or field not in inner:
+            raise ValueError(
+                f"TFDS data set '{name}' has no feature '{key}'. Allowed: "
+                f"{', '.join(features)}. Received: '{key}'"
+            )
+        inner = inner[field]
+    return fields
+
+
+def _read_names(tfds, builder, part, fields):
+    """The names alone; images and recordings are not decoded."""
+    wanted = True
+    for field in reversed(fields):
+        wanted = {field: wanted}
+    data = builder.as_dataset(
+        split=part,
+        shuffle_files=False,
+        decoders=tfds.decode.PartialDecoding(wanted),
+    )
+    names = []
+    for example in data.as_numpy_iterator():
+        for field in fields:
+            example = example[field]
+        named = isinstance(example, bytes)
+        names.append(example.decode() if named else str(example))
+    return names
+
+
+def _tell(names, part, number):
+    return names[number] if names else f"example {number} of {part}"
 
 
 def _prepare(tfds, builder, name, manual_dir):
@@ -125,18 +191,3 @@ def _prepare(tfds, builder, name, manual_dir):
             "or data.manual_dir with the data set's own source files. "
             f"Received: {type(error).__name__}: {reason}"
         ) from error
-
-
-def _read(data, image_key, label_key, shape):
-    import tensorflow as tf
-
-    def resize(example):
-        image = example[image_key]
-        if tuple(image.shape) != shape:
-            image = tf.image.resize(image, shape[:2], antialias=True)
-            image = tf.cast(tf.round(image), tf.uint8)
-        return tf.ensure_shape(image, shape), example[label_key]
-
-    data = data.map(resize, num_parallel_calls=tf.data.AUTOTUNE)
-    for images, labels in data.batch(_BATCH).prefetch(1).as_numpy_iterator():
-        yield images, labels.astype("int64")

@@ -43,6 +43,7 @@ LOSSES = {
     "dist": _LOGITS(response.dist_loss),
     "weighted_soft_labels": _LOGITS(response.weighted_soft_label_loss),
     "sigmoid_targets": _LOGITS(response.sigmoid_target_loss),
+    "value_matching": Kind(response.value_matching_loss, "response"),
     "teacher_bounded": Kind(response.teacher_bounded_loss, "response"),
     "hint": Kind(feature.hint_loss, "feature", BOTH),
     "attention_transfer": Kind(

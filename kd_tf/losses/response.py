@@ -213,6 +213,26 @@ def sigmoid_target_loss(student_logits, teacher_logits, temperature=4.0):
     return temperature**2 * ops.mean(divergence, axis=-1)
 
 
+def value_matching_loss(student, teacher):
+    """Squared distance between the quantities that two models answer.
+
+    Args:
+        student: Float tensor (B, ..., C): C quantities an answer, no classes.
+        teacher: Float tensor (B, ..., C).
+
+    Returns:
+        Float32 tensor (B, ...): the mean over the quantities.
+
+    Raises:
+        ValueError: if the two do not answer equally many quantities.
+
+    Reference:
+        Saputra et al., 2019, https://arxiv.org/abs/1908.00858, section 3.1.
+    """
+    student, teacher = _answers(student, teacher)
+    return ops.mean(ops.square(student - teacher), axis=-1)
+
+
 def teacher_bounded_loss(student, teacher, labels, margin=0.0):
     """Squared error, but only where the student does worse than its teacher.
 

@@ -7,7 +7,18 @@ within a process, and would differ between a run and its resumption.
 
 import importlib
 
-MODEL_NAMES = ("cnn", "mlp")
+MODEL_NAMES = (
+    "cnn",
+    "ds_cnn",
+    "gru",
+    "keras_application",
+    "mlp",
+    "mobilenet",
+    "resnet",
+    "transformer",
+    "unet",
+    "vgg",
+)
 
 
 def build_model(name, input_shape, num_classes, **arguments):

@@ -3,19 +3,19 @@
 import collections
 import contextlib
 import io
+import re
 import warnings
 
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 from litert_quantizer import (
     calibrator,
+    qtyping,
     quantizer,
     recipe,
     recipe_manager,
 )
 from litert_quantizer.utils import qsv_utils
-
-from kd_tf.export import INPUT_NAME
 
 # name: LiteRT Quantizer's recipe, and whether it has to see examples.
 RECIPES = {
@@ -35,8 +35,9 @@ def quantize_tflite(float_path, quantized_path, recipe_name, examples):
         float_path: The float file.
         quantized_path: File to write.
         recipe_name: `weight_only_int8` (weights int8, arithmetic float) or
-            `int8` (weights, activations and answer int8; no float left).
-        examples: uint8 array (N, ...) of training images, to learn the range
+            `int8` (weights, activations and answer int8; no float left but
+            in a log-mel front end).
+        examples: Array (N, ...) of raw training examples, to learn the range
             of every activation from: its least and greatest value.
 
     Returns:
@@ -57,7 +58,8 @@ def quantize_tflite(float_path, quantized_path, recipe_name, examples):
         flatbuffer = file.read()
     try:
         with _silenced():
-            recipe_list, ranges = build_recipe(), None
+            recipe_list = build_recipe() + _log_mel_recipe(flatbuffer)
+            ranges = None
             if needs_examples:
                 ranges = _calibrate(flatbuffer, recipe_list, examples)
             work = quantizer.Quantizer(flatbuffer)
@@ -97,9 +99,59 @@ def _calibrate(flatbuffer, recipe_list, examples):
     )
     manager = recipe_manager.RecipeManager()
     manager.load_quantization_recipe(recipe_list)
-    samples = [{INPUT_NAME: example[None]} for example in examples]
+    name = _input_name(flatbuffer)
+    samples = [{name: example[None]} for example in examples]
     work.calibrate({"serving_default": samples}, manager)
     return work.get_model_qsvs()
+
+
+def _input_name(flatbuffer):
+    model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    return model.signatureDefs[0].inputs[0].name.decode()
+
+
+def _log_mel_recipe(flatbuffer):
+    """Leaves a log-mel spectrogram, and all that it is made from, in float.
+
+    A power spectrum spans far more than 8 bits; its logarithm does not. Of
+    the constants the mel bands alone become int8: they are the largest, and
+    their zeros stay zeros.
+    """
+    model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    graph = model.subgraphs[0]
+    makers = {i: op for op in graph.operators for i in op.outputs}
+    scopes = {}
+    waiting = [
+        op for op in graph.operators if _LOG_MEL.search(_scope(graph, op))
+    ]
+    while waiting:
+        op = waiting.pop()
+        if id(op) not in scopes:
+            scopes[id(op)] = _scope(graph, op)
+            waiting += [makers[i] for i in op.inputs if i in makers]
+    manager = recipe_manager.RecipeManager()
+    for scope in sorted(scopes.values()):
+        manager.add_quantization_config(
+            f"^{re.escape(scope)}$",
+            qtyping.TFLOperationName.ALL_SUPPORTED,
+            algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE,
+        )
+    if scopes:
+        manager.add_weight_only_config(
+            _LOG_MEL.pattern + "bands/",
+            qtyping.TFLOperationName.FULLY_CONNECTED,
+            num_bits=8,
+        )
+    return manager.get_quantization_recipe()
+
+
+# The layer `LogMel`, which Keras may count: log_mel/, log_mel_1/.
+_LOG_MEL = re.compile(r"(?:^|/)log_mel(?:_\d+)?/")
+
+
+def _scope(graph, op):
+    """The quantizer's name of an operator: those of its outputs."""
+    return "".join(f"{graph.tensors[i].name.decode()};" for i in op.outputs)
 
 
 def _make_input_integer(model):
@@ -110,6 +162,8 @@ def _make_input_integer(model):
     """
     graph = model.subgraphs[0]
     (image,) = graph.inputs
+    if graph.tensors[image].type != schema.TensorType.UINT8:
+        return
     after = _consumers(graph, image)
     if [_name(model, op) for op in after] != ["CAST"]:
         return

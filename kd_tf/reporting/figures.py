@@ -43,22 +43,18 @@ def curves(history, title):
         return _svg(figure)
 
 
-def confusion(labels, predictions, class_names, title):
+def confusion(counts, class_names, title):
     """Confusion matrix of a file on the test split.
 
     Args:
-        labels: Int array (N,).
-        predictions: Int array (N,).
+        counts: Int array (C, C): label, answer.
         class_names: One name a class.
         title: What answered.
 
     Returns:
         SVG text.
     """
-    from sklearn.metrics import confusion_matrix
-
     num_classes = len(class_names)
-    counts = confusion_matrix(labels, predictions, labels=range(num_classes))
     side = float(np.clip(0.42 * num_classes + 1.5, 4, 12))
     with plt.rc_context({**_STYLE, "axes.grid": False}):
         figure, axis = plt.subplots(figsize=(side, side))
@@ -88,7 +84,7 @@ def tradeoff(rows):
     Returns:
         SVG text, or None if no row has all three figures.
     """
-    needed = ("bytes", "test_accuracy", "p50_ms")
+    needed = ("bytes", "test_score", "p50_ms")
     rows = [row for row in rows if all(key in row for key in needed)]
     if not rows:
         return None
@@ -99,7 +95,7 @@ def tradeoff(rows):
             label = f"{row['model']}, {row['p50_ms']:.3g} ms"
             axis.scatter(
                 row["bytes"] / 1000,
-                row["test_accuracy"],
+                row["test_score"],
                 s=20 + 380 * row["p50_ms"] / slowest,
                 alpha=0.6,
                 label=label,

@@ -5,7 +5,6 @@ import json
 import os
 
 import jinja2
-import numpy as np
 
 from kd_tf.reporting import figures
 from kd_tf.reporting.tables import (
@@ -14,18 +13,20 @@ from kd_tf.reporting.tables import (
     result_rows,
     sparsity_table,
 )
+from kd_tf.scoring import load_arrays
+from kd_tf.tasks import TASKS
 
 _TRAINING = ("teach", "control", "distill", "prune")
 
 
-def write_report(results, predictions_path, folder):
+def write_report(results, verification, folder):
     """Writes `report.html`, `report.md`, `report.json` and `table.md`.
 
     Args:
         results: Dict with `name`, `seed`, `environment`, `config` (text) and
             `stages` ({stage: what it found}; stages that were off absent).
-        predictions_path: `.npz` with the test `labels` and every file's
-            predicted classes, or None if nothing was verified.
+        verification: Folder with `curves.npz` and `shown.npz`, or None if
+            nothing was verified.
         folder: Existing folder to write into.
 
     Returns:
@@ -33,9 +34,11 @@ def write_report(results, predictions_path, folder):
     """
     stages = results["stages"]
     rows = result_rows(stages)
+    task = TASKS[stages["prepare"]["task"]]
     view = {
         **results,
         "rows": rows,
+        "score": task.title,
         "missed": stages.get("verify", {}).get("missed"),
         "limits": stages.get("verify", {}).get("limits"),
         "gain": _gain_of_distillation(stages),
@@ -49,7 +52,7 @@ def write_report(results, predictions_path, folder):
             **stages.get("distill", {}),
         },
         "pruning": stages.get("prune", {}).get("pruning"),
-        "pictures": _pictures(stages, rows, predictions_path),
+        "pictures": _pictures(stages, rows, verification),
         "main_table": main_table,
         "details_table": details_table,
         "sparsity_table": sparsity_table,
@@ -58,7 +61,7 @@ def write_report(results, predictions_path, folder):
         "report.html": _render("page.html", view),
         "report.md": _render("page.md", view),
         "report.json": json.dumps({**results, "rows": rows}, indent=1),
-        "table.md": main_table(rows) + "\n",
+        "table.md": main_table(rows, task.title) + "\n",
     }
     for name, text in pages.items():
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
@@ -81,7 +84,7 @@ def _render(template, view):
     return environment.from_string(text).render(view)
 
 
-def _pictures(stages, rows, predictions_path):
+def _pictures(stages, rows, verification):
     pictures = {}
     for stage in _TRAINING:
         history = stages.get(stage, {}).get("history")
@@ -90,11 +93,12 @@ def _pictures(stages, rows, predictions_path):
     picture = figures.tradeoff(rows)
     if picture:
         pictures["Size, accuracy and latency"] = picture
-    if predictions_path:
-        with np.load(predictions_path, allow_pickle=False) as found:
+    if verification:
+        arrays = load_arrays(os.path.join(verification, "curves.npz"))
+        found = arrays[stages["export"]["delivered"]]
+        if "confusion" in found:
             pictures["Confusion on the test split"] = figures.confusion(
-                found["labels"],
-                found[stages["export"]["delivered"]],
+                found["confusion"],
                 stages["prepare"]["class_names"],
                 "student.tflite",
             )
@@ -102,8 +106,9 @@ def _pictures(stages, rows, predictions_path):
 
 
 def _gain_of_distillation(stages):
-    """Distilled minus labels only, in test accuracy, or None."""
+    """Distilled minus labels only, in the test score, or None."""
     scores = stages.get("verify", {}).get("models", {})
     if "control" not in scores or "student" not in scores:
         return None
-    return scores["student"] - scores["control"]
+    score = TASKS[stages["prepare"]["task"]].score
+    return scores["student"][score] - scores["control"][score]

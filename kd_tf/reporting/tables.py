@@ -2,6 +2,8 @@
 
 from tabulate import tabulate
 
+from kd_tf.tasks import TASKS
+
 _TITLES = {
     "teacher": "teacher",
     "control": "student on labels",
@@ -19,7 +21,7 @@ _STAGE_OF = {
 }
 _MAIN = {
     "model": "model",
-    "test_accuracy": "test accuracy",
+    "test_score": "test {score}",
     "parameters": "parameters",
     "bytes": "bytes",
     "gzip_bytes": "gzip",
@@ -28,15 +30,15 @@ _MAIN = {
 _DETAILS = {
     "model": "model",
     "agreement": "agreement with Keras",
-    "validation_accuracy": "validation accuracy",
+    "validation_score": "validation {score}",
     "best_epoch": "best epoch",
     "p95_ms": "p95 ms",
     "peak_memory_mb": "peak memory MB",
 }
 _DIGITS = {
-    "test_accuracy": ".4f",
+    "test_score": ".4f",
     "agreement": ".4f",
-    "validation_accuracy": ".4f",
+    "validation_score": ".4f",
     "parameters": ",",
     "bytes": ",",
     "gzip_bytes": ",",
@@ -60,17 +62,18 @@ def result_rows(stages):
     if exported["delivered"] != "float":
         del titles["float"]
     verified = stages.get("verify", {})
+    score = TASKS[stages["prepare"]["task"]].score
     rows = []
     for row, title in titles.items():
         trained = stages.get(_STAGE_OF.get(row), {})
         checked = verified.get("files", {}).get(row, {})
         measured = {
-            "test_accuracy": verified.get("models", {}).get(
-                row, checked.get("accuracy")
+            "test_score": (
+                verified.get("models", {}).get(row, checked).get(score)
             ),
             "agreement": checked.get("agreement"),
             "parameters": trained.get("parameters", _of_file(row, stages)),
-            "validation_accuracy": trained.get("validation_accuracy"),
+            "validation_score": trained.get("validation_score"),
             "best_epoch": trained.get("best_epoch"),
             **stages.get("benchmark", {}).get(row, {}),
         }
@@ -79,13 +82,13 @@ def result_rows(stages):
     return rows
 
 
-def main_table(rows, tablefmt="github"):
-    """The table that a run ends with."""
-    return _table(rows, _MAIN, tablefmt)
+def main_table(rows, score, tablefmt="github"):
+    """The table that a run ends with; `score` is the task's, in words."""
+    return _table(rows, _MAIN, score, tablefmt)
 
 
-def details_table(rows, tablefmt="github"):
-    return _table(rows, _DETAILS, tablefmt)
+def details_table(rows, score, tablefmt="github"):
+    return _table(rows, _DETAILS, score, tablefmt)
 
 
 def sparsity_table(pruning, tablefmt="github"):
@@ -113,12 +116,13 @@ def _of_file(row, stages):
     return None
 
 
-def _table(rows, columns, tablefmt):
+def _table(rows, columns, score, tablefmt):
     cells = [
         [_cell(row, key, _DIGITS.get(key, "")) for key in columns]
         for row in rows
     ]
-    return _format(cells, list(columns.values()), tablefmt)
+    headers = [title.format(score=score) for title in columns.values()]
+    return _format(cells, headers, tablefmt)
 
 
 def _cell(row, key, digits):

@@ -1,0 +1,223 @@
+"""Changes of training examples that leave their meaning alone.
+
+Stateless: what happens to a batch is decided by the seed and its number in
+the training alone, so that a resumed training sees what it would have seen.
+(Keras's preprocessing layers keep a state, and cannot promise that.) Image
+and mask are changed alike, a batch at a time.
+
+Shapes: B examples, H height, W width, C channels, S samples, K classes.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from kd_tf.tasks import IGNORED
+
+# Every change draws from a stream of its own.
+_FLIP, _ROTATE, _CROP, _COLOUR, _MIXUP, _SHIFT, _NOISE, _MASK = range(8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What is done to a batch of raw examples, before normalization.
+
+    Attributes:
+        num_classes: K of the targets; used by `mixup`.
+        flip: `horizontal`, `vertical`, `both`, or None.
+        rotate: `quarter` for multiples of 90 degrees (square images alone),
+            or the greatest angle in degrees, 0 to 180.
+        crop: Least share of height and width that is kept and enlarged to the
+            whole, in (0, 1].
+        colour: Greatest relative change of brightness, contrast, and each
+            channel's gain, in [0, 1).
+        mixup: Concentration of the Beta distribution that weighs two examples
+            of a batch against each other, positive; targets become shares of
+            classes (Zhang et al., 2017, https://arxiv.org/abs/1710.09412).
+        shift: Greatest shift of a recording either way, as a share of its
+            length, in [0, 1); silence moves in.
+        noise: Greatest noise, as a share of a recording's root mean square.
+        spec_augment: Greatest share of the time, and of the band, that is
+            silenced in a recording, in [0, 1) (Park et al., 2019,
+            https://arxiv.org/abs/1904.08779, on the waveform).
+    """
+
+    num_classes: int
+    flip: str | None = None
+    rotate: str | float | None = None
+    crop: float | None = None
+    colour: float | None = None
+    mixup: float | None = None
+    shift: float | None = None
+    noise: float | None = None
+    spec_augment: float | None = None
+
+    def __call__(self, x, y, seed):
+        """Changes a batch.
+
+        Args:
+            x: Tensor (B, H, W, C) of pixels, or (B, S) of samples.
+            y: Targets (B, ...); (B, H, W) of class numbers are masks, and
+                change with their images.
+            seed: int64 tensor (2,).
+
+        Returns:
+            Float32 tensor of the shape of `x`, and targets; with `mixup`
+            float32 with a last axis K more where they were class numbers.
+        """
+        x = tf.cast(x, tf.float32)
+        if x.shape.rank == 4:
+            x, y = self._move(x, y, seed)
+            if self.colour is not None:
+                x = self._tint(x, seed)
+        if self.shift is not None:
+            x = self._shift(x, seed)
+        if self.noise is not None:
+            x = self._add_noise(x, seed)
+        if self.spec_augment is not None:
+            x = self._silence(x, seed)
+        if self.mixup is not None:
+            x, y = self._mix(x, y, seed)
+        return x, y
+
+    def _move(self, x, y, seed):
+        """Flip, rotation and crop in one resampling."""
+        if self.flip is None and self.rotate is None and self.crop is None:
+            return x, y
+        matrix = self._inverse_motion(x, seed)
+        moved = _resample(x, matrix, "BILINEAR")
+        if y.shape.rank == 3:
+            mask = tf.cast(y[..., tf.newaxis], tf.float32)
+            mask = _resample(mask, matrix, "NEAREST")
+            y = tf.cast(tf.round(mask[..., 0]), y.dtype)
+        return moved, y
+
+    def _inverse_motion(self, x, seed):
+        """(B, 8): where each pixel of the result is taken from."""
+        batch, (height, width) = tf.shape(x)[0], x.shape[1:3]
+        angle = self._angle(seed, batch)
+        mirror = [
+            self._mirror(seed, batch, axis)
+            for axis in ("horizontal", "vertical")
+        ]
+        kept = tf.ones((3, batch))
+        if self.crop is not None:
+            kept = _uniform(seed, _CROP, (3, batch), 0, 1)
+        least = 1.0 if self.crop is None else self.crop
+        scale = least + (1 - least) * kept[0]
+        # In coordinates from the centre: mirror, scale, turn, move.
+        cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
+        a, b = cos * mirror[0], -sin * mirror[1]
+        c, d = sin * mirror[0], cos * mirror[1]
+        middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+        move_x = (1 - scale) * (2 * kept[1] - 1) * middle_x
+        move_y = (1 - scale) * (2 * kept[2] - 1) * middle_y
+        dx = middle_x + move_x - a * middle_x - b * middle_y
+        dy = middle_y + move_y - c * middle_x - d * middle_y
+        zero = tf.zeros_like(a)
+        return tf.stack([a, b, dx, c, d, dy, zero, zero], axis=1)
+
+    def _angle(self, seed, batch):
+        if self.rotate is None:
+            return tf.zeros(batch)
+        half_turn = 3.141592653589793
+        if self.rotate == "quarter":
+            turns = _uniform(seed, _ROTATE, (batch,), 0, 4)
+            return tf.floor(turns) * half_turn / 2
+        greatest = self.rotate * half_turn / 180
+        return _uniform(seed, _ROTATE, (batch,), -greatest, greatest)
+
+    def _mirror(self, seed, batch, axis):
+        if self.flip not in (axis, "both"):
+            return tf.ones(batch)
+        draws = _uniform(seed, _FLIP, (2, batch), -1, 1)
+        return tf.where(draws[int(axis == "vertical")] < 0, -1.0, 1.0)
+
+    def _tint(self, x, seed):
+        batch, channels = tf.shape(x)[0], x.shape[-1]
+        draws = _uniform(seed, _COLOUR, (channels + 2, batch, 1, 1), -1, 1)
+        draws *= self.colour
+        gains = 1 + tf.stack(tf.unstack(draws[:channels]), axis=-1)
+        mean = tf.reduce_mean(x, axis=(1, 2, 3), keepdims=True)
+        contrast = 1 + draws[channels][..., tf.newaxis]
+        brightness = draws[channels + 1][..., tf.newaxis] * 128
+        x = ((x - mean) * contrast + mean + brightness) * gains
+        return tf.clip_by_value(x, 0.0, 255.0)
+
+    def _shift(self, x, seed):
+        batch, samples = tf.shape(x)[0], x.shape[1]
+        by = _uniform(seed, _SHIFT, (batch, 1), -self.shift, self.shift)
+        take = tf.range(samples) - tf.cast(by * samples, tf.int32)
+        inside = (take >= 0) & (take < samples)
+        taken = tf.gather(
+            x, tf.clip_by_value(take, 0, samples - 1), batch_dims=1
+        )
+        return tf.where(inside, taken, 0.0)
+
+    def _add_noise(self, x, seed):
+        level = _uniform(seed, _NOISE, (tf.shape(x)[0], 1), 0, self.noise)
+        loudness = tf.sqrt(tf.reduce_mean(x**2, axis=1, keepdims=True))
+        noise = tf.random.stateless_normal(
+            tf.shape(x), _seed_of(seed, _NOISE + len(_STREAMS))
+        )
+        return x + level * loudness * noise
+
+    def _silence(self, x, seed):
+        batch, samples = tf.shape(x)[0], x.shape[1]
+        draws = _uniform(seed, _MASK, (4, batch, 1), 0, 1)
+        x = x * _gap(draws[0], draws[1] * self.spec_augment, samples)
+        bands = samples // 2 + 1
+        kept = _gap(draws[2], draws[3] * self.spec_augment, bands)
+        spectrum = tf.signal.rfft(x) * tf.cast(kept, tf.complex64)
+        return tf.signal.irfft(spectrum, [samples])
+
+    def _mix(self, x, y, seed):
+        batch = tf.shape(x)[0]
+        draws = tf.random.stateless_gamma(
+            (2, batch), _seed_of(seed, _MIXUP), self.mixup
+        )
+        share = draws[0] / (draws[0] + draws[1])
+        if y.dtype.is_integer and y.shape.rank != 2:
+            # An ignored pixel is of no class: a row of zeros.
+            y = tf.where(
+                tf.cast(y, tf.int64) == IGNORED, -1, tf.cast(y, tf.int64)
+            )
+            y = tf.one_hot(y, self.num_classes)
+        return _blend(x, share), _blend(tf.cast(y, tf.float32), share)
+
+
+_STREAMS = (_FLIP, _ROTATE, _CROP, _COLOUR, _MIXUP, _SHIFT, _NOISE, _MASK)
+
+
+def _seed_of(seed, stream):
+    return tf.stack([seed[0] * 1_000_003 + stream, seed[1]])
+
+
+def _uniform(seed, stream, shape, least, greatest):
+    return tf.random.stateless_uniform(
+        shape, _seed_of(seed, stream), least, greatest
+    )
+
+
+def _resample(images, matrix, interpolation):
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=matrix,
+        output_shape=images.shape[1:3],
+        fill_value=0.0,
+        interpolation=interpolation,
+        fill_mode="REFLECT",
+    )
+
+
+def _gap(start, share, length):
+    """(B, length) of ones with a gap of zeros."""
+    width = share * length
+    first = start * (length - width)
+    place = tf.range(length, dtype=tf.float32)
+    return tf.where((place >= first) & (place < first + width), 0.0, 1.0)
+
+
+def _blend(values, share):
+    share = tf.reshape(share, [-1] + [1] * (values.shape.rank - 1))
+    return share * values + (1 - share) * tf.reverse(values, [0])

@@ -1,0 +1,38 @@
+"""Recurrent network for short sounds and other sequences."""
+
+import keras
+from keras import layers
+
+from kd_tf.models.log_mel import as_sequence
+
+
+def gru(input_shape, num_classes, *, units, dropout, log_mel):
+    """Gated recurrent units, whose state after the last step is the answer.
+
+    Its steps are unrolled: LiteRT's quantizer dies of a loop, and only an
+    unrolled network becomes int8.
+
+    Args:
+        input_shape: (samples,) or (samples, 1) of a waveform in [-1, 1), or
+            (steps, features) of any other sequence. Graph and compile time
+            grow with the steps; a hundred are tolerable.
+        num_classes: Number of logits.
+        units: Size of the state.
+        dropout: Share of it silenced before the logits, in [0, 1).
+        log_mel: Dict, arguments of `LogMel`; only waveforms need it.
+
+    Returns:
+        `keras.Model` answering logits.
+
+    Raises:
+        ValueError: if an example is no sequence of fixed length.
+
+    Reference:
+        Cho et al., 2014, https://arxiv.org/abs/1406.1078, section 2.3.
+    """
+    inputs = keras.Input(input_shape, name="sequence")
+    x = as_sequence(inputs, log_mel)
+    x = layers.GRU(units, unroll=True, name="gru")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    logits = layers.Dense(num_classes, name="logits")(x)
+    return keras.Model(inputs, logits, name="gru")

@@ -1,0 +1,53 @@
+"""Depthwise-separable convolutional network for small images."""
+
+import keras
+from keras import layers
+
+from kd_tf.models.blocks import conv_block, separable_block
+
+
+def mobilenet(input_shape, num_classes, *, filters, stem_stride, dropout):
+    """A 3x3 convolution, then depthwise-separable blocks.
+
+    A block with more channels than the block before it halves height and
+    width; the first block never does.
+
+    Args:
+        input_shape: (height, width, channels).
+        num_classes: Number of logits.
+        filters: Channels of the first convolution, then of each block, at
+            least two numbers.
+        stem_stride: Step of the first convolution: 1 for small images, 2 as
+            in the paper for large ones.
+        dropout: Share of features silenced before the logits, in [0, 1).
+
+    Returns:
+        `keras.Model` answering logits.
+
+    Raises:
+        ValueError: if an example is no image, or there is no block.
+
+    Reference:
+        Howard et al., 2017, https://arxiv.org/abs/1704.04861, section 3.2.
+    """
+    if len(input_shape) != 3:
+        raise ValueError(
+            "a mobilenet needs images (height, width, channels). "
+            f"Received: {input_shape}"
+        )
+    if len(filters) < 2:
+        raise ValueError(
+            "`filters` must name the channels of the first convolution and of "
+            f"at least one block. Received: filters={filters}"
+        )
+    inputs = keras.Input(input_shape, name="image")
+    x = conv_block(inputs, filters[0], strides=stem_stride, name="stem")
+    before = filters[1]
+    for i, channels in enumerate(filters[1:], start=1):
+        strides = 2 if channels > before else 1
+        x = separable_block(x, channels, strides=strides, name=f"block_{i}")
+        before = channels
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    logits = layers.Dense(num_classes, name="logits")(x)
+    return keras.Model(inputs, logits, name="mobilenet")

@@ -1,0 +1,73 @@
+"""Residual network for small images."""
+
+import keras
+from keras import layers
+
+from kd_tf.models.blocks import MOMENTUM, conv_block
+
+
+def resnet(input_shape, num_classes, *, depth, width):
+    """Three stages of residual blocks, each half as wide a map as the last.
+
+    A block is two 3x3 convolutions whose result is added to what came in.
+    Where that changes its shape it passes a 1x1 convolution, the paper's
+    option B.
+
+    Args:
+        input_shape: (height, width, channels).
+        num_classes: Number of logits.
+        depth: Layers with weights on the way through, 6n + 2: 8, 14, 20, ...
+        width: Channels of the first stage; doubled in each of the others.
+
+    Returns:
+        `keras.Model` answering logits.
+
+    Raises:
+        ValueError: if an example is no image of at least 4x4 pixels, or there
+            is no such depth.
+
+    Reference:
+        He et al., 2015, https://arxiv.org/abs/1512.03385, section 4.2.
+    """
+    if len(input_shape) != 3 or min(input_shape[:2]) < 4:
+        raise ValueError(
+            "a resnet needs images (height, width, channels) of at least 4x4 "
+            f"pixels. Received: {input_shape}"
+        )
+    if depth < 8 or depth % 6 != 2:
+        raise ValueError(
+            f"`depth` must be 6n + 2: 8, 14, 20, ... Received: depth={depth}"
+        )
+    inputs = keras.Input(input_shape, name="image")
+    x = conv_block(inputs, width, name="stem")
+    for stage in (1, 2, 3):
+        for block in range(1, (depth - 2) // 6 + 1):
+            strides = 2 if stage > 1 and block == 1 else 1
+            filters = width * 2 ** (stage - 1)
+            x = _block(x, filters, strides, f"stage_{stage}_{block}")
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    logits = layers.Dense(num_classes, name="logits")(x)
+    return keras.Model(inputs, logits, name="resnet")
+
+
+def _block(x, filters, strides, name):
+    y = conv_block(x, filters, strides=strides, name=f"{name}_first")
+    y = layers.Conv2D(
+        filters, 3, padding="same", use_bias=False, name=f"{name}_second_conv"
+    )(y)
+    y = _norm(y, f"{name}_second_norm")
+    if strides > 1:
+        x = layers.Conv2D(
+            filters,
+            1,
+            strides=strides,
+            use_bias=False,
+            name=f"{name}_shortcut_conv",
+        )(x)
+        x = _norm(x, f"{name}_shortcut_norm")
+    x = layers.Add(name=f"{name}_add")([x, y])
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _norm(x, name):
+    return layers.BatchNormalization(momentum=MOMENTUM, name=name)(x)
