@@ -258,7 +258,7 @@ def new_student(seed):
 
 
 def load_teacher(folder):
-    return kd_tf.load_classifier(folder / "teacher.keras")
+    return kd_tf.load_model(folder / "teacher.keras")
 
 
 def batches(folder, seed):

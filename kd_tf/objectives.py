@@ -10,7 +10,7 @@ from keras import ops
 from kd_tf.tasks import IGNORED, TASKS
 
 
-def label_loss(task, *, dice_weight=0.0, label_smoothing=0.0):
+def label_loss(task, *, dice_weight=0.0, label_smoothing=0.0, shares=False):
     """The student's own loss.
 
     Args:
@@ -19,6 +19,7 @@ def label_loss(task, *, dice_weight=0.0, label_smoothing=0.0):
             the cross-entropy of a segmentation.
         label_smoothing: Share of a class target spread over all classes, in
             [0, 1).
+        shares: Whether class targets may come as shares, (B, ..., C).
 
     Returns:
         `keras.losses.Loss` of targets and logits (of a regression, values).
@@ -29,6 +30,8 @@ def label_loss(task, *, dice_weight=0.0, label_smoothing=0.0):
         return keras.losses.BinaryCrossentropy(
             from_logits=True, label_smoothing=label_smoothing
         )
+    if task == "classification" and not (label_smoothing or shares):
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     return ClassLoss(label_smoothing, dice_weight)
 
 

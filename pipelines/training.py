@@ -282,6 +282,7 @@ def _compile(model, optimizer, config, workdir):
             config.task,
             dice_weight=config.labels.dice_weight,
             label_smoothing=config.labels.smoothing,
+            shares=config.data.augment.mixup is not None,
         ),
         metrics=score_metrics(config.task, len(found["class_names"])),
     )

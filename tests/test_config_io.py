@@ -3,6 +3,7 @@ import inspect
 import pytest
 
 from kd_tf.losses.kinds import LOSSES
+from kd_tf.models import MODEL_NAMES
 from pipelines.config_io import ConfigError, dump_config, load_config
 from pipelines.config_losses import COMPARE_LAYERS, LOSS_ARGUMENTS
 from tests.conftest import ROOT
@@ -79,13 +80,14 @@ WRONG = [
         "time to recover. Received: ramp_epochs=2, epochs=2",
     ),
     (
-        ("model: mlp", "model: vgg"),
-        "FILE:8: student.model must be one of cnn, mlp, or "
-        "'package.module:function'. Received: 'vgg'",
+        ("model: mlp", "model: bert"),
+        f"FILE:8: student.model must be one of {', '.join(MODEL_NAMES)}, or "
+        "'package.module:function'. Received: 'bert'",
     ),
     (
         ("source: digits", "source: cifar"),
-        "FILE:3: data.source must be one of 'digits', 'npz' or 'tfds'. "
+        "FILE:3: data.source must be one of digits, npz, tfds, image_folder, "
+        "segmentation_folder, audio_folder, csv, or 'package.module:function'. "
         "Received: 'cifar'",
     ),
     (

@@ -4,14 +4,15 @@ import pytest
 
 from kd_tf import (
     ConversionError,
+    FileModel,
     QuantizationError,
     add_labels,
     build_model,
     convert_to_tflite,
-    file_logits,
     quantize_tflite,
     read_labels,
 )
+from kd_tf.data.sources import Rows
 from kd_tf.export import _last_words
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), "uint8")
@@ -34,7 +35,7 @@ def convert(model, file, mean=100.0, std=50.0, time_limit_s=120):
     convert_to_tflite(
         model,
         file,
-        example_shape=(8, 8, 1),
+        example=Rows((8, 8, 1), "uint8"),
         mean=mean,
         std=std,
         time_limit_s=time_limit_s,
@@ -56,7 +57,7 @@ def interpreter(path):
 def test_file_answers_as_keras_from_raw_pixels(exported):
     model, file = exported
     np.testing.assert_allclose(
-        file_logits(file, IMAGES), keras_logits(model), rtol=1e-4, atol=1e-5
+        FileModel(file)(IMAGES), keras_logits(model), rtol=1e-4, atol=1e-5
     )
 
 
@@ -83,7 +84,7 @@ def test_class_names_travel_and_do_no_harm(exported, tmp_path):
     add_labels(labelled, names)
     assert read_labels(labelled) == names
     np.testing.assert_array_equal(
-        file_logits(labelled, IMAGES), file_logits(file, IMAGES)
+        FileModel(labelled)(IMAGES), FileModel(file)(IMAGES)
     )
 
 
@@ -108,7 +109,7 @@ def test_int8_ranges_are_not_clipped(exported, tmp_path):
     model, file = exported
     quantize_tflite(file, tmp_path / "int8.tflite", "int8", IMAGES)
     expected = keras_logits(model)
-    error = file_logits(tmp_path / "int8.tflite", IMAGES) - expected
+    error = FileModel(tmp_path / "int8.tflite")(IMAGES) - expected
     assert np.mean(error**2) / np.var(expected) < 5e-3
 
 
@@ -118,7 +119,7 @@ def test_weight_only_int8_is_smaller_and_close(exported, tmp_path):
     record = quantize_tflite(file, path, "weight_only_int8", IMAGES)
     assert "CONV_2D" in record["in_float"]
     np.testing.assert_allclose(
-        file_logits(path, IMAGES), keras_logits(model), atol=0.05
+        FileModel(path)(IMAGES), keras_logits(model), atol=0.05
     )
 
 
@@ -179,3 +180,31 @@ def test_conversion_has_a_time_limit(exported, tmp_path):
 def test_a_crash_is_told_from_an_error(returncode, stderr, words):
     done = type("D", (), {"returncode": returncode, "stderr": stderr})
     assert _last_words(done) == words
+
+
+def test_a_regression_answers_in_the_units_of_its_targets(tmp_path):
+    """Features in, normalized each; values out, scaled back."""
+    x = keras.Input((3,))
+    model = keras.Model(x, keras.layers.Dense(2)(x))
+    model.save(tmp_path / "model.keras")
+    convert_to_tflite(
+        tmp_path / "model.keras",
+        tmp_path / "model.tflite",
+        example=Rows((3,), "float32"),
+        mean=[1.0, 2.0, 3.0],
+        std=[1.0, 10.0, 100.0],
+        values={"mean": [50.0, 0.0], "std": [5.0, 1.0]},
+        time_limit_s=120,
+    )
+    signature = interpreter(tmp_path / "model.tflite").get_signature_list()
+    assert signature["serving_default"] == {
+        "inputs": ["features"],
+        "outputs": ["values"],
+    }
+    rows = np.array([[1, 2, 3], [2, 12, 103]], "float32")
+    seen = model.predict((rows - [1, 2, 3]) / [1, 10, 100], verbose=0)
+    np.testing.assert_allclose(
+        FileModel(tmp_path / "model.tflite")(rows),
+        seen * [5, 1] + [50, 0],
+        rtol=1e-4,
+    )

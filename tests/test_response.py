@@ -11,6 +11,7 @@ from kd_tf.losses.response import (
     soft_target_loss,
     standardize_logits,
     teacher_bounded_loss,
+    value_matching_loss,
     weighted_soft_label_loss,
 )
 
@@ -37,6 +38,7 @@ LOSSES = {
     "DIST, T=1": lambda s, t: dist_loss(s, t, 1.0),
     "WSLD": lambda s, t: weighted_soft_label_loss(s, t, likeliest(t)),
     "sigmoid targets": sigmoid_target_loss,
+    "value matching": value_matching_loss,
     "teacher bounded": lambda s, t: teacher_bounded_loss(s, t, nearly(t)),
     "standardized": lambda s, t: soft_target_loss(
         standardize_logits(s), standardize_logits(t)
@@ -335,3 +337,10 @@ def test_labels_of_pixels_agree_as_classes_and_one_hot(loss):
         np.testing.assert_allclose(
             loss(student, teacher, same), expected, rtol=1e-6
         )
+
+
+def test_value_matching_loss_is_the_mean_square_by_hand():
+    student = np.array([[1.0, 2.0], [0.0, 0.0]])
+    teacher = np.array([[2.0, 4.0], [0.0, 3.0]])
+    loss = value_matching_loss(student, teacher)
+    np.testing.assert_allclose(loss, [(1 + 4) / 2, 9 / 2])

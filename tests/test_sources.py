@@ -1,23 +1,24 @@
-import gzip
-
 import numpy as np
 import pytest
 
-from kd_tf import digits_source, npz_source, tfds_source
-from kd_tf.data.sources import as_pixels
-from tests.conftest import SHARED_DATA
+from kd_tf import digits_source, npz_source
+from kd_tf.data.sources import CLASS_NUMBER, Rows, as_pixels
 
 
 def read(examples):
-    x, y = zip(*examples.chunks(), strict=True)
+    numbers, x, y = zip(*examples.chunks(), strict=True)
+    np.testing.assert_array_equal(
+        np.concatenate(numbers), np.arange(examples.count)
+    )
     return np.concatenate(x), np.concatenate(y)
 
 
 def test_digits_are_the_bundled_scans():
     source = digits_source()
     x, y = read(source.train)
-    assert source.example_shape == (8, 8, 1)
+    assert source.example == Rows((8, 8, 1), "uint8")
     assert (x.shape, x.dtype, x.max()) == ((1797, 8, 8, 1), np.uint8, 16)
+    assert (source.target, source.task) == (CLASS_NUMBER, "classification")
     assert source.class_names == [str(digit) for digit in range(10)]
     assert list(y[:10]) == list(range(10))
     assert source.test is None
@@ -45,7 +46,7 @@ ACCEPTED = {
 def test_npz_shapes(npz_file, shapes):
     arrays = {k: np.full(shape, 7, "uint8") for k, shape in shapes.items()}
     source = npz_source(npz_file(**arrays))
-    assert source.example_shape == shapes["x_train"][1:]
+    assert source.example.shape == shapes["x_train"][1:]
     np.testing.assert_array_equal(read(source.train)[0], arrays["x_train"])
 
 
@@ -68,7 +69,7 @@ def test_npz_in_fortran_order_and_labels_as_a_column(npz_file):
 def test_npz_is_read_in_chunks(npz_file, monkeypatch):
     monkeypatch.setattr("kd_tf.data.npz._CHUNK_BYTES", 7 * 64)
     chunks = list(npz_source(npz_file()).train.chunks())
-    assert [len(y) for _, y in chunks] == [7] * 8 + [4]
+    assert [len(y) for _, _, y in chunks] == [7] * 8 + [4]
 
 
 def test_npz_class_names(npz_file):
@@ -137,135 +138,7 @@ def test_pixels_of_uint8_are_not_copied():
     assert as_pixels(x, "x") is x
 
 
-@pytest.fixture
-def tfds_home(tmp_path, monkeypatch):
-    """An empty folder in place of the one that TFDS keeps data in."""
-    tfds = pytest.importorskip("tensorflow_datasets")
-    # The environment variable is read once, when TFDS is imported.
-    folder = str(tmp_path / "prepared")
-    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", folder)
-    return tfds
-
-
-@pytest.fixture
-def own_builder(tfds_home):
-    """A builder of images that differ in size, with a split `validation`."""
-    tfds = tfds_home
-
-    class ManySizes(tfds.core.GeneratorBasedBuilder):
-        VERSION = tfds.core.Version("1.0.0")
-
-        def _info(self):
-            features = {
-                "image": tfds.features.Image(),
-                "label": tfds.features.ClassLabel(names=["cat", "dog"]),
-            }
-            return tfds.core.DatasetInfo(
-                builder=self,
-                features=tfds.features.FeaturesDict(features),
-                supervised_keys=("image", "label"),
-            )
-
-        def _split_generators(self, dl_manager):
-            return {"train": self._examples(5), "validation": self._examples(3)}
-
-        def _generate_examples(self):
-            raise NotImplementedError
-
-        def _examples(self, count):
-            for i in range(count):
-                image = np.full((10 + i, 20 - i, 3), 40 * i, "uint8")
-                yield i, {"image": image, "label": i % 2}
-
-    yield "many_sizes"
-    tfds.core.registered._DATASET_REGISTRY.pop("many_sizes")
-
-
-def test_tfds_images_of_many_sizes_are_resized(own_builder):
-    source = tfds_source(own_builder, image_size=[16, 12])
-    x, y = read(source.train)
-    assert x.shape == (5, 16, 12, 3)
-    assert (x.dtype, source.example_shape) == (np.uint8, (16, 12, 3))
-    assert sorted(np.unique(x)) == [0, 40, 80, 120, 160]
-    np.testing.assert_array_equal(x[:, 0, 0, 0] // 40 % 2, y)
-    assert source.class_names == ["cat", "dog"]
-
-
-def test_tfds_without_a_test_split_is_tested_on_validation(own_builder):
-    source = tfds_source(own_builder, image_size=[4, 4])
-    assert (source.test.count, len(read(source.test)[1])) == (3, 3)
-
-
-@pytest.fixture
-def namesakes(tfds_home, tmp_path):
-    """Two builders whose source files have one name: {builder: folder}."""
-    tfds, folders = tfds_home, {}
-
-    class OfPixels(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-        VERSION = tfds.core.Version("1.0.0")
-        MANUAL_DOWNLOAD_INSTRUCTIONS = "pixels.gz"
-
-        def _info(self):
-            features = {
-                "image": tfds.features.Image(shape=(2, 2, 1)),
-                "label": tfds.features.ClassLabel(names=["cat", "dog"]),
-            }
-            return tfds.core.DatasetInfo(
-                builder=self,
-                features=tfds.features.FeaturesDict(features),
-                supervised_keys=("image", "label"),
-            )
-
-        def _split_generators(self, dl_manager):
-            return {"train": self._generate_examples(dl_manager)}
-
-        def _generate_examples(self, dl_manager):
-            path = dl_manager.extract(dl_manager.manual_dir / "pixels.gz")
-            pixels = np.frombuffer(path.read_bytes(), "uint8")
-            yield 0, {"image": pixels.reshape(2, 2, 1), "label": 0}
-
-    for grey, name in ((10, "First"), (20, "Second")):
-        builder = type(name, (OfPixels,), {})
-        folder = folders[builder.name] = tmp_path / name
-        folder.mkdir()
-        (folder / "pixels.gz").write_bytes(gzip.compress(bytes([grey] * 4)))
-    yield folders
-    for name in folders:
-        tfds.core.registered._DATASET_REGISTRY.pop(name)
-
-
-def test_tfds_files_of_one_name_are_not_mixed_up(namesakes):
-    found = {
-        name: read(tfds_source(name, manual_dir=str(folder)).train)[0].mean()
-        for name, folder in namesakes.items()
-    }
-    assert found == {"first": 10, "second": 20}
-
-
-TFDS_REFUSED = {
-    "unknown": ("mnits", None, "no TFDS data set 'mnits'.*nearest .*mnist"),
-    "no one size": ("tf_flowers", None, "Allowed: uint8 images of one size"),
-    "no images": ("imdb_reviews", None, "does not classify images"),
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "size", "message"), TFDS_REFUSED.values(), ids=TFDS_REFUSED
-)
-def test_tfds_that_cannot_be_used_is_refused(name, size, message):
-    with pytest.raises(ValueError, match=message):
-        tfds_source(name, image_size=size)
-
-
-def test_tfds_without_its_files_is_refused(tfds_home, tmp_path):
-    with pytest.raises(ValueError, match="cannot be prepared. Allowed: a net"):
-        tfds_source("resisc45", manual_dir=str(tmp_path))
-
-
-@pytest.mark.skipif(not SHARED_DATA.exists(), reason="the data is not here")
-def test_tfds_reads_the_real_mnist_from_its_own_files(tfds_home):
-    source = tfds_source("mnist", manual_dir=str(SHARED_DATA / "mnist"))
-    assert (source.train.count, source.test.count) == (60_000, 10_000)
-    x, y = next(source.test.chunks())
-    assert x.shape[1:] == source.example_shape == (28, 28, 1)
-    assert (x.dtype, y.dtype) == (np.uint8, np.int64)
+def test_bytes_of_a_row():
+    assert CLASS_NUMBER.row_bytes == 8
+    assert Rows((8, 8, 3), "uint8").row_bytes == 192
+    assert Rows((1000,), "int16").row_bytes == 2000

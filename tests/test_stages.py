@@ -5,10 +5,12 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix
 
 import kd_tf
 import kd_tf.quantization.post_training
-from kd_tf import file_logits, read_labels
+from kd_tf import FileModel, read_labels
+from kd_tf.scoring import load_arrays
 from pipelines import stages
 from pipelines.config_io import load_config
 from pipelines.workdir import Workdir
@@ -48,7 +50,7 @@ def test_teach_leaves_the_best_epoch(run_stage):
     artefacts, result = run_stage("teach")
     scores = [logs["val_accuracy"] for logs in result["history"]]
     assert len(scores) == 2
-    assert result["validation_accuracy"] == max(scores)
+    assert result["validation_score"] == max(scores)
     teacher = keras.models.load_model(artefacts["models/teacher.keras"])
     assert result["parameters"] == teacher.count_params()
     assert not teacher.compiled
@@ -58,8 +60,8 @@ def test_teach_scores_a_teacher_that_is_handed_in(run_stage, finished_run):
     path = finished_run[0] / "models" / "teacher.keras"
     artefacts, result = run_stage("teach", f"teacher.path={path}")
     expected = Workdir(finished_run[0]).record("teach")["result"]
-    assert result["validation_accuracy"] == pytest.approx(
-        expected["validation_accuracy"]
+    assert result["validation_score"] == pytest.approx(
+        expected["validation_score"]
     )
     assert "history" not in result
 
@@ -213,18 +215,27 @@ def test_verify_scores_every_file_on_the_whole_test_split(
     images, labels = (
         np.load(finished_run[0] / "data" / f"test_{part}.npy") for part in "xy"
     )
-    answers = file_logits(finished_run[0] / "student.tflite", images)
+    answers = FileModel(finished_run[0] / "student.tflite")(images)
     correct = float(np.mean(answers.argmax(-1) == labels))
     assert result["files"]["int8"]["accuracy"] == correct
     for row in ("teacher", "control", "student", "pruned"):
         assert result["files"][row]["agreement"] == 1.0
-        assert result["files"][row]["accuracy"] == result["models"][row]
-    found = np.load(artefacts["verification/predictions.npz"])
-    np.testing.assert_array_equal(found["int8"], answers.argmax(-1))
+        file, model = (result[kind][row] for kind in ("files", "models"))
+        assert file["accuracy"] == model["accuracy"]
+    curves = load_arrays(artefacts["verification/curves.npz"])
+    np.testing.assert_array_equal(
+        curves["int8"]["confusion"],
+        confusion_matrix(labels, answers.argmax(-1)),
+    )
+    shown = np.load(artefacts["verification/shown.npz"])
+    np.testing.assert_array_equal(shown["x"], images[shown["numbers"]])
+    np.testing.assert_array_equal(
+        shown["answers/int8"], answers[shown["numbers"]]
+    )
 
 
 LIMITS = {
-    "max_accuracy_drop": ("budget.max_accuracy_drop=0", 0.0),
+    "max_score_drop": ("budget.max_score_drop=0", 0.0),
     "max_size_kb": ("budget.max_size_kb=1", 1.0),
     "max_latency_ms": ("budget.max_latency_ms=1e-9", 1e-9),
 }
@@ -235,8 +246,11 @@ def test_verify_holds_every_limit(run_stage, finished_run, override, allowed):
     name = override.split(".")[1].split("=")[0]
     _, result = run_stage("verify", override)
     scores = Workdir(finished_run[0]).record("verify")["result"]
-    drop = scores["models"]["teacher"] - scores["files"]["int8"]["accuracy"]
-    kept = name == "max_accuracy_drop" and drop <= 0
+    drop = (
+        scores["models"]["teacher"]["accuracy"]
+        - scores["files"]["int8"]["accuracy"]
+    )
+    kept = name == "max_score_drop" and drop <= 0
     assert len(result["missed"]) == (not kept)
     assert all(
         f"{name} missed: allowed {allowed:.6g}, measured " in missed
@@ -297,9 +311,9 @@ def nan_model():
         (softmax_model, "ends in softmax. Allowed: logits"),
         (
             narrow_model,
-            "has the wrong output width. Allowed: one logit for each of",
+            "has the wrong output width. Allowed: a logit for each class",
         ),
-        (nan_model, "does not answer with numbers. Allowed: finite logits"),
+        (nan_model, "does not answer with numbers. Allowed: finite answers"),
     ],
 )
 def test_unfit_models_are_refused_before_anything_is_built_on_them(
@@ -315,3 +329,8 @@ def test_unfit_models_are_refused_before_anything_is_built_on_them(
 def test_mean_that_fits_no_channel_is_refused(run_stage):
     with pytest.raises(ValueError, match="one a channel, 1 here. Received"):
         run_stage("teach", "data.mean=[1, 2, 3]")
+
+
+def test_data_of_another_task_is_refused(run_stage):
+    with pytest.raises(ValueError, match="Allowed: task: classification"):
+        run_stage("prepare", "task=segmentation")

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from kd_tf import check_classifier, load_classifier
+from kd_tf import check_model, load_model
 from kd_tf.teachers import FrozenTeacher
 
 layers = keras.layers
@@ -48,13 +48,13 @@ REFUSED = {
 @pytest.mark.parametrize(("bad", "message"), REFUSED.values(), ids=REFUSED)
 def test_unfit_models_are_refused(bad, message):
     with pytest.raises(ValueError, match=message) as caught:
-        check_classifier(bad, EXAMPLES, 3, "The teacher")
+        check_model(bad, EXAMPLES, (3,), "The teacher")
     assert str(caught.value).startswith("The teacher ")
     assert "Allowed: " in str(caught.value)
 
 
 def test_fit_models_pass():
-    check_classifier(model(layers.Dense(3)), EXAMPLES, 3, "The teacher")
+    check_model(model(layers.Dense(3)), EXAMPLES, (3,), "The teacher")
 
 
 def test_frozen_teacher_answers_as_in_inference():
@@ -69,7 +69,7 @@ def test_code_in_a_file_is_not_run(tmp_path):
     path = tmp_path / "lambda.keras"
     model(layers.Lambda(lambda x: x)).save(path)
     with pytest.raises(ValueError, match="loads with safe_mode=True"):
-        load_classifier(path)
+        load_model(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", None])
@@ -78,4 +78,11 @@ def test_what_is_no_model_is_refused(tmp_path, content):
     model(layers.Dense(3)).save(path)
     path.write_bytes(path.read_bytes()[:500] if content is None else content)
     with pytest.raises(ValueError, match="model.keras cannot be loaded. Allow"):
-        load_classifier(path)
+        load_model(path)
+
+
+def test_probabilities_are_quantities_of_a_regression():
+    bounded = model(layers.Dense(3, activation="sigmoid"))
+    check_model(bounded, EXAMPLES, (3,), "The teacher", logits=False)
+    with pytest.raises(ValueError, match="one number a value"):
+        check_model(bounded, EXAMPLES, (2,), "The teacher", logits=False)

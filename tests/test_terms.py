@@ -16,6 +16,7 @@ NAMES = [
     "dist",
     "weighted_soft_labels",
     "sigmoid_targets",
+    "value_matching",
     "teacher_bounded",
     "hint",
     "attention_transfer",

@@ -3,18 +3,49 @@ import math
 import numpy as np
 import pytest
 
-from kd_tf import Limit, accuracy, agreement
-
-LOGITS = np.array([[1, 0], [0, 1], [3, 2], [0, 9]], "f")
-
-
-def test_accuracy_is_the_share_of_right_answers():
-    assert accuracy(LOGITS, np.array([0, 1, 1, 1])) == 0.75
+from kd_tf import Limit, judge
+from kd_tf.verification import worth_showing
 
 
-def test_agreement_is_the_share_of_like_answers():
-    other = np.array([[9, 8], [1, 0], [0, 1], [0, 1]], "f")
-    assert agreement(LOGITS, other) == 0.5
+def test_judge_scores_all_in_one_pass():
+    x = np.arange(10)
+    y = x % 2
+    read = []
+
+    def batches():
+        for i in range(0, 10, 4):
+            read.append(i)
+            yield x[i : i + 4], y[i : i + 4]
+
+    models = {
+        "right": lambda x: np.eye(2, dtype="float32")[x % 2],
+        "stubborn": lambda x: np.eye(2, dtype="float32")[x * 0],
+        "broken": lambda x: np.full((len(x), 2), np.nan, "float32"),
+    }
+    results, arrays, losses = judge(
+        models, {"stubborn": "right"}, batches(), "classification", 2
+    )
+    assert read == [0, 4, 8]
+    assert results["right"]["accuracy"] == 1
+    assert results["stubborn"]["accuracy"] == 0.5
+    assert results["stubborn"]["agreement"] == 0.5
+    assert "agreement" not in results["right"]
+    assert results["broken"]["not_finite"] == 20
+    assert results["right"]["not_finite"] == 0
+    assert arrays["stubborn"]["confusion"].tolist() == [[5, 0], [5, 0]]
+    assert losses["right"].shape == (10,)
+
+
+def test_shown_are_the_worst_answers_and_a_range_of_pictures():
+    losses = np.arange(100.0)
+    assert worth_showing(losses, "classification").tolist() == list(
+        range(99, 87, -1)
+    )
+    pictures = worth_showing(losses, "segmentation")
+    assert pictures[0] == 99
+    assert pictures[-1] == 0
+    assert len(set(pictures.tolist())) == 12
+    assert worth_showing(losses[:3], "segmentation").tolist() == [2, 1, 0]
 
 
 @pytest.mark.parametrize(

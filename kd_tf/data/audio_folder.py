@@ -23,6 +23,7 @@ _INT16 = np.iinfo("int16")
 # Half the filter of `resample_poly`, in samples of the slower rate.
 _FILTER_REACH = 10
 _HEADER_BYTES = 64
+_LOUDEST = 16  # times full scale; floats beyond are in other units
 
 
 def audio_folder_source(path, *, sample_rate, seconds, label_pattern=None):
@@ -80,14 +81,14 @@ def num_samples(sample_rate, seconds):
     Raises:
         ValueError: if that is less than one.
     """
-    length = round(sample_rate * seconds)
+    length = sample_rate * seconds
     if not length >= 1:
         raise ValueError(
             "A recording needs samples. Allowed: data.sample_rate times "
             f"data.seconds of at least 1. Received: {sample_rate} and "
             f"{seconds}"
         )
-    return length
+    return round(length)
 
 
 def as_recording(samples, length):
@@ -116,8 +117,8 @@ def as_recording(samples, length):
             f"has samples from {row.min():g} to {row.max():g}, beyond int16"
         )
     if not row.any():
-        middle = " in its middle" if len(samples) > length else ""
-        raise BadFile(f"is silent throughout{middle}: all samples are zero")
+        taken = min(len(samples), length)
+        raise BadFile(f"is silent: all {taken:,} samples taken are zero")
     return row.astype("int16")
 
 
@@ -152,6 +153,9 @@ def _read_middle(path, sample_rate, seconds):
     except soundfile.SoundFileError as error:
         reason = getattr(error, "error_string", None) or error
         raise BadFile(f"cannot be read as a recording ({reason})") from error
+    peak = np.abs(samples).max(initial=0)
+    if peak > _LOUDEST:
+        raise BadFile(f"reaches {peak:g}, where 1 is full scale")
     samples = samples.mean(axis=1) * 2**15
     if rate != sample_rate and len(samples):
         samples = _resample(samples, rate, sample_rate)

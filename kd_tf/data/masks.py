@@ -49,8 +49,7 @@ class MaskDecoder:
         """Class numbers of a mask.
 
         Args:
-            mask: `PIL.Image.Image`; of class indices also an array (height,
-                width) or (height, width, 1).
+            mask: `PIL.Image.Image`.
             name: What to call it where it is bad.
 
         Returns:

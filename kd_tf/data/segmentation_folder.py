@@ -1,6 +1,7 @@
 """Images and masks in folders, whole or cut into tiles."""
 
 import collections
+import dataclasses
 import functools
 import os
 
@@ -72,7 +73,10 @@ def segmentation_folder_source(
 
     def read(name):
         image = open_image(os.path.join(path, name), channels)
-        mask = open_mask(os.path.join(path, mask_of[name]))
+        try:
+            mask = open_mask(os.path.join(path, mask_of[name]))
+        except BadFile as error:
+            raise BadFile(f"its mask {mask_of[name]} {error}") from error
         if mask.size != image.size:
             raise BadFile(
                 f"its mask {mask_of[name]} has another size: image "
@@ -116,24 +120,25 @@ def tell_classes(source, share):
         `Source` of a multilabel task.
     """
 
-    def chunks():
-        classes = np.arange(len(source.class_names))
-        for numbers, x, masks in source.train.chunks():
+    classes = np.arange(len(source.class_names))
+
+    def chunks(examples):
+        for numbers, x, masks in examples.chunks():
             pixels = masks.reshape(len(masks), -1, 1) == classes
             yield numbers, x, (pixels.mean(axis=1) >= share).astype("uint8")
+
+    def told(examples):
+        return dataclasses.replace(
+            examples, chunks=functools.partial(chunks, examples)
+        )
 
     return Source(
         class_names=source.class_names,
         example=source.example,
         target=Rows((len(source.class_names),), "uint8"),
         task="multilabel",
-        train=Examples(
-            source.train.count,
-            chunks,
-            source.train.names,
-            source.train.folder,
-        ),
-        test=None,
+        train=told(source.train),
+        test=source.test and told(source.test),
         problems=source.problems,
     )
 

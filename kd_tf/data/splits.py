@@ -213,7 +213,7 @@ class _RowFile:
             path, "w+", dtype=rows.dtype, shape=(size, *rows.shape)
         )
         self._offset = array.offset
-        self._file = open(path, "r+b")
+        self._file = open(path, "r+b")  # noqa: SIM115, closed by close()
 
     def check(self, values):
         if values.shape[1:] != self._rows.shape:

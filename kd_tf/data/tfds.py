@@ -32,9 +32,9 @@ def tfds_source(
             images of the data set differ in size.
         target_key: Feature to learn, such as `segmentation_mask`; None takes
             the builder's supervised one.
-        classes: {name: number in the mask}, where masks are learnt.
-        ignored: Numbers in masks that count neither in training nor in
-            scores.
+        classes: {name: pixel of the mask}, where masks are learnt: numbers,
+            or colours such as `#3C1098`.
+        ignored: Pixels of masks that count neither in training nor in scores.
         seconds: Length of every recording, where there are recordings.
         name_key: Feature that names the examples, for groups and patterns;
             `a/b` is b within a, unless a feature is called `a/b`.
@@ -112,7 +112,8 @@ def _keys_and_kind(tfds, name, info, target_key):
     """Keys of examples and of targets, and what is learnt."""
     keys = list(info.supervised_keys or ())
     if target_key is not None:
-        _find_feature(name, info.features, target_key)
+        if target_key not in info.features:
+            raise _no_feature(name, info.features, target_key)
         keys[1:] = [target_key]
     found = [info.features[key] for key in keys]
     image, label = tfds.features.Image, tfds.features.ClassLabel
@@ -134,18 +135,23 @@ def _keys_and_kind(tfds, name, info, target_key):
 
 
 def _find_feature(name, features, key):
-    """What to ask of TFDS to be given one feature: nested keys."""
+    """Keys that lead to a feature, from the outside in."""
     if key in features:
         return (key,)
     fields, inner = tuple(key.split("/")), features
-    for field in fields:
-        if not hasattr(inner, "keys") or field not in inner:
-            raise ValueError(
-                f"TFDS data set '{name}' has no feature '{key}'. Allowed: "
-                f"{', '.join(features)}. Received: '{key}'"
-            )
-        inner = inner[field]
+    try:
+        for field in fields:
+            inner = inner[field]
+    except (KeyError, TypeError):
+        raise _no_feature(name, features, key) from None
     return fields
+
+
+def _no_feature(name, features, key):
+    return ValueError(
+        f"TFDS data set '{name}' has no such feature. Allowed: "
+        f"{', '.join(features)}. Received: '{key}'"
+    )
 
 
 def _read_names(tfds, builder, part, fields):
@@ -162,8 +168,8 @@ def _read_names(tfds, builder, part, fields):
     for example in data.as_numpy_iterator():
         for field in fields:
             example = example[field]
-        named = isinstance(example, bytes)
-        names.append(example.decode() if named else str(example))
+        is_text = isinstance(example, bytes)
+        names.append(example.decode() if is_text else str(example))
     return names
 
 

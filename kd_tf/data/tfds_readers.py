@@ -59,7 +59,7 @@ def mask_reader(name, features, keys, image_size, classes, ignored):
     if not classes:
         raise ValueError(
             f"The masks of TFDS data set '{name}' have no classes. Allowed: "
-            "data.classes, {name: number in the mask}. Received: none"
+            "data.classes, {name: pixel of the mask}. Received: none"
         )
     decode = MaskDecoder(classes, ignored)
 
@@ -67,6 +67,7 @@ def mask_reader(name, features, keys, image_size, classes, ignored):
         data = data.map(lambda e: (_resized(e[keys[0]], shape), e[keys[1]]))
 
         def pair(image, mask):
+            mask = Image.fromarray(mask[..., 0] if mask.shape[2] == 1 else mask)
             numbers = Image.fromarray(decode(mask, keys[1]))
             return image, shrink_mask(numbers, shape[:2])
 

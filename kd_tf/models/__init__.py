@@ -38,9 +38,8 @@ def build_model(name, input_shape, num_classes, **arguments):
         ValueError: if there is no such model, or it cannot be built from
             these arguments.
     """
-    if name in MODEL_NAMES:
-        name = f"kd_tf.models.{name}:{name}"
-    module_name, _, function_name = name.partition(":")
+    place = f"kd_tf.models.{name}:{name}" if name in MODEL_NAMES else name
+    module_name, _, function_name = place.partition(":")
     try:
         function = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError, ValueError) as error:

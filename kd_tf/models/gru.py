@@ -3,21 +3,23 @@
 import keras
 from keras import layers
 
+from kd_tf.models.blocks import MOMENTUM
 from kd_tf.models.log_mel import as_sequence
 
 
-def gru(input_shape, num_classes, *, units, dropout, log_mel):
+def gru(input_shape, num_classes, *, units, stride, dropout, log_mel):
     """Gated recurrent units, whose state after the last step is the answer.
 
-    Its steps are unrolled: LiteRT's quantizer dies of a loop, and only an
-    unrolled network becomes int8.
+    A convolution before them merges neighbouring steps, because every step
+    costs bytes: they are unrolled, as LiteRT's quantizer dies of a loop.
 
     Args:
         input_shape: (samples,) or (samples, 1) of a waveform in [-1, 1), or
-            (steps, features) of any other sequence. Graph and compile time
-            grow with the steps; a hundred are tolerable.
+            (steps, features) of any other sequence.
         num_classes: Number of logits.
-        units: Size of the state.
+        units: Size of the state, and channels of the convolution.
+        stride: Steps that become one; the convolution sees one more on
+            either side.
         dropout: Share of it silenced before the logits, in [0, 1).
         log_mel: Dict, arguments of `LogMel`; only waveforms need it.
 
@@ -32,6 +34,16 @@ def gru(input_shape, num_classes, *, units, dropout, log_mel):
     """
     inputs = keras.Input(input_shape, name="sequence")
     x = as_sequence(inputs, log_mel)
+    x = layers.Conv1D(
+        units,
+        stride + 2,
+        strides=stride,
+        padding="same",
+        use_bias=False,
+        name="merge_conv",
+    )(x)
+    x = layers.BatchNormalization(momentum=MOMENTUM, name="merge_norm")(x)
+    x = layers.ReLU(name="merge_relu")(x)
     x = layers.GRU(units, unroll=True, name="gru")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     logits = layers.Dense(num_classes, name="logits")(x)
