@@ -162,7 +162,10 @@ def bad_recordings(folder):
     save(whole, ramp(500), 100)
     flac = folder / "whole.flac"
     save(flac, np.random.default_rng(0).normal(0, 0.1, 9000), 100)
-    cut = {"cut.wav": whole.read_bytes()[:544], "cut.flac": flac.read_bytes()[:900]}
+    cut = {
+        "cut.wav": whole.read_bytes()[:544],
+        "cut.flac": flac.read_bytes()[:900],
+    }
     whole.unlink(), flac.unlink()
     for name, content in {**cut, "text.wav": b"hello", "zero.wav": b""}.items():
         (folder / "1" / name).write_bytes(content)

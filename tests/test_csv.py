@@ -46,7 +46,11 @@ def test_classification(table):
     assert y.tolist() == [0, 1, 0]
     assert source.class_names == ["cat", "dog"]
     assert (source.example.shape, source.target.shape) == ((2,), ())
-    assert (source.train.names, source.test, source.problems) == (None, None, [])
+    assert (source.train.names, source.test, source.problems) == (
+        None,
+        None,
+        [],
+    )
 
 
 def test_features_are_the_other_columns(table):
@@ -88,7 +92,9 @@ def test_classes_are_in_order(table, texts, ordered):
 
 def test_multilabel(table):
     path = table("x,a,b,c\n7,0,1,1\n8,1,0,0.0\n")
-    source = csv_source(path, target=["c", "a"], task="multilabel", features=["x"])
+    source = csv_source(
+        path, target=["c", "a"], task="multilabel", features=["x"]
+    )
     x, y = read(source)
     assert x.tolist() == [[7], [8]]
     assert (y.tolist(), y.dtype) == ([[1, 0], [0, 1]], np.uint8)
@@ -159,7 +165,9 @@ def test_every_bad_line_is_told_and_the_others_are_right(table, tmp_path):
         lines += [f"{i},{2 * i},{'cd'[i % 2]}", bad]
     source = classify(table("\n".join(lines) + '\n1,1,"open\n5,6,d\n'))
     told = dict(source.problems)
-    expected = {f"line {2 * i + 3}": w for i, w in enumerate(BAD_LINES.values())}
+    expected = {
+        f"line {2 * i + 3}": w for i, w in enumerate(BAD_LINES.values())
+    }
     assert told == {**expected, "line 23": "unexpected end of data"}
     x, y = read(source)
     assert x.tolist() == [[i, 2 * i] for i in range(10)]
@@ -185,7 +193,9 @@ def test_label_that_is_neither_yes_nor_no_is_told(table):
 
 
 def test_line_without_a_name_is_told(table):
-    source = classify(table(TABLE.replace("cat,ann\n", "cat,\n", 1)), name_column="who")
+    source = classify(
+        table(TABLE.replace("cat,ann\n", "cat,\n", 1)), name_column="who"
+    )
     assert source.train.names == ["bob", "ann"]
     assert source.problems == [("line 2", "column 'who' is empty")]
 

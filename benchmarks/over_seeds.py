@@ -1,0 +1,97 @@
+"""One config, three seeds, as a user would run it: what the figures are worth.
+
+Every run has a folder of its own; those that are done are not run again.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import sys
+
+from benchmarks.measured import run_measured
+from pipelines.provenance import environment
+
+SEEDS = (1, 2, 3)
+ROOT = pathlib.Path(__file__).parents[1]
+_KEPT = ("test_score", "parameters", "bytes", "gzip_bytes", "p50_ms")
+
+
+def over_seeds(config, results_path):
+    """Runs `configs/CONFIG.yaml` once a seed and writes what came out.
+
+    Args:
+        config: Name of the config.
+        results_path: JSON file to write, after every seed.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workdir", required=True, help="for the run folders")
+    parser.add_argument("--set", action="append", default=[])
+    arguments = parser.parse_args()
+    made_with = environment()  # before the results file makes the tree dirty
+    runs = []
+    for seed in SEEDS:
+        folder = pathlib.Path(arguments.workdir) / f"seed{seed}"
+        runs.append(_run(config, seed, folder, arguments.set))
+        results = {
+            "environment": made_with,
+            "runs": runs,
+            "summary": _summary(runs),
+        }
+        text = json.dumps(results, indent=1) + "\n"
+        pathlib.Path(results_path).write_text(text)
+
+
+def _run(config, seed, folder, overrides):
+    command = [sys.executable, "-m", "pipelines.run"]
+    command += ["--config", str(ROOT / "configs" / f"{config}.yaml")]
+    command += ["--workdir", str(folder), "--set", f"seed={seed}"]
+    for override in overrides:
+        command += ["--set", override]
+    measured = run_measured(command)
+    # A missed budget is a result, too; anything else is a fault.
+    if measured["exit_status"] not in (0, 3):
+        raise SystemExit(f"seed {seed} ended with {measured['exit_status']}")
+    report = json.loads((folder / "report.json").read_text())
+    records = {
+        path.stem: json.loads(path.read_text())["seconds"]
+        for path in sorted((folder / "records").glob("*.json"))
+    }
+    return {
+        "seed": seed,
+        "delivered": measured["exit_status"] == 0,
+        # Of this command alone: what was done before is not in it.
+        "peak_memory_mb": measured["peak_memory_mb"],
+        "stage_seconds": records,
+        "seconds": round(sum(records.values()), 1),
+        "gap_closed": _gap_closed(report["rows"]),
+        "rows": {
+            row["id"]: {key: row[key] for key in _KEPT if key in row}
+            for row in report["rows"]
+        },
+    }
+
+
+def _gap_closed(rows):
+    """Share of the way from control to teacher that the file has gone."""
+    scores = {row["id"]: row.get("test_score") for row in rows}
+    gap = scores["teacher"] - scores["control"]
+    return (scores["int8"] - scores["control"]) / gap
+
+
+def _summary(runs):
+    """Mean and sample standard deviation over the seeds, row by row."""
+    found = {"gap_closed": _spread([run["gap_closed"] for run in runs])}
+    for row, measured in runs[0]["rows"].items():
+        found[row] = {
+            key: _spread([run["rows"][row][key] for run in runs])
+            for key in measured
+        }
+    return found
+
+
+def _spread(values):
+    return {
+        "mean": statistics.mean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+    }
