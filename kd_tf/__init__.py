@@ -28,6 +28,7 @@ _HOME = {
     "convert_to_tflite": "export",
     "csv_source": "data.csv",
     "custom_source": "data.custom",
+    "diabetes_source": "data.diabetes",
     "digits_source": "data.digits",
     "image_folder_source": "data.image_folder",
     "judge": "verification",

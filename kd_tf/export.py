@@ -123,7 +123,10 @@ def _convert(model_path, tflite_path, shape, dtype, mean, std, values):
     example = tf.TensorSpec((1, *shape), dtype, input_name(shape, dtype))
 
     def serve(x):
-        answers = model(normalize(x), training=False)
+        # The name tells the quantizer to leave it in float.
+        with tf.name_scope("scale_columns" if dtype == "float32" else "scale"):
+            x = normalize(x)
+        answers = model(x, training=False)
         if values is None:
             return {"logits": answers}
         std, mean = (

@@ -59,7 +59,9 @@ class Data(Section):
     )  # [height, width] that images are resized to
     channels: Literal[1, 3] | None = None
     label_pattern: Pattern | None = None  # its one group finds the class
-    classes: dict[str, str | int] | None = None  # of masks: name, pixel
+    classes: dict[str, str | int] | None = Field(
+        default=None, min_length=2
+    )  # of masks: name, pixel
     ignored: list[str | int] | None = None  # pixels of masks
     images: str | None = None  # what paths of images have in them
     masks: str | None = None  # what paths of masks have in them
@@ -90,8 +92,11 @@ class Data(Section):
         """Models see (value - mean) / std."""
         if not isinstance(data, dict):
             return data
-        scales = {"csv": ("auto", "auto"), "audio_folder": (0.0, 32768.0)}
-        mean, std = scales.get(data.get("source"), (0.0, 255.0))
+        mean, std = 0.0, 255.0
+        if data.get("source") in ("csv", "diabetes"):
+            mean = std = "auto"
+        elif data.get("seconds") is not None:
+            std = 32768.0
         return {"mean": mean, "std": std, **data}
 
     @field_validator("std")
@@ -154,6 +159,7 @@ class Data(Section):
 # arguments of kd_tf's functions, which config errors need not import.
 SOURCES = {
     "digits": ((), ()),
+    "diabetes": ((), ()),
     "npz": (("path",), ()),
     "tfds": (
         ("name",),

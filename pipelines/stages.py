@@ -30,6 +30,7 @@ from pipelines.plan import (
     why_off,
 )
 from pipelines.provenance import environment
+from pipelines.schedules import schedules
 
 _CUT = [field.name for field in dataclasses.fields(Cut)]
 
@@ -235,16 +236,19 @@ def benchmark(config, workdir, scratch):
 
 def report(config, workdir, scratch):
     """Writes the pages, and delivers the file or marks it as refused."""
+    records = {
+        stage.name: workdir.record(stage.name)
+        for stage in STAGES
+        if stage.name != "report" and not why_off(stage.name, config)
+    }
     results = {
         "name": config.name,
         "seed": config.seed,
         "environment": environment(),
         "config": dump_config(config),
-        "stages": {
-            stage.name: workdir.record(stage.name)["result"]
-            for stage in STAGES
-            if stage.name != "report" and not why_off(stage.name, config)
-        },
+        "schedules": schedules(config),
+        "stages": {stage: found["result"] for stage, found in records.items()},
+        "seconds": {stage: found["seconds"] for stage, found in records.items()},
     }
     verification = None
     if config.verify.enabled:

@@ -86,7 +86,8 @@ WRONG = [
     ),
     (
         ("source: digits", "source: cifar"),
-        "FILE:3: data.source must be one of digits, npz, tfds, image_folder, "
+        "FILE:3: data.source must be one of digits, diabetes, npz, tfds, "
+        "image_folder, "
         "segmentation_folder, audio_folder, csv, or 'package.module:function'. "
         "Received: 'cifar'",
     ),

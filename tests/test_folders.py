@@ -346,12 +346,13 @@ def test_masks_are_resized_without_mixing_classes(tmp_path):
     save(tmp_path / "masks/a.png", indices(numbers))
     source = segmentation_folder_source(
         tmp_path,
-        classes={"a": 0, "never": 1, "b": 2},
+        classes={"a": 0, "never": 1},
+        ignored=[2],
         image_size=(6, 4),
     )
     ((image, mask),) = read(source).values()
     assert image.shape == (6, 4, 3)
-    assert mask.tolist() == [[0, 0, 2, 2]] * 6
+    assert mask.tolist() == [[0, 0, IGNORED, IGNORED]] * 6
 
 
 def test_images_and_masks_side_by_side(tmp_path):
@@ -482,6 +483,7 @@ def test_class_only_in_test_is_told(tmp_path):
 
 REFUSED = {
     "two kinds of pixels": ({"a": "#000000", "b": 1}, (), "Received: 1"),
+    "none": ({}, (), "have no classes. Allowed: data.classes, {name: pixel"),
     "number too large": ({"a": 0, "b": 256}, (), "Received: 256"),
     "same pixel twice": ({"a": "#ff0000", "b": "red"}, (), "the same pixel"),
     "ignored of another kind": ({"a": 0, "b": 1}, ["#ffffff"], "#ffffff"),

@@ -21,6 +21,7 @@ def test_public_names_are_the_written_list():
         "convert_to_tflite",
         "csv_source",
         "custom_source",
+        "diabetes_source",
         "digits_source",
         "image_folder_source",
         "judge",

@@ -277,7 +277,7 @@ PETS_REFUSED = {
         {"target_key": "file_name"},
         "of no kind that can be learnt.*Received: Image, Text",
     ),
-    "no classes": ({"classes": None}, "have no classes. Allowed"),
+    "no classes": ({"classes": None}, "have no classes. Allowed.*: None"),
     "no such name": ({"name_key": "a/b"}, "no such feature.*: 'a/b'"),
     "no one size": ({"image_size": None}, "have no fixed size"),
 }

@@ -23,6 +23,11 @@ class MaskDecoder:
     """
 
     def __init__(self, classes, ignored):
+        if not classes:
+            raise ValueError(
+                "Masks have no classes. Allowed: data.classes, {name: pixel "
+                f"of the mask}}. Received: {classes}"
+            )
         self._is_colour = isinstance(next(iter(classes.values())), str)
         numbers = enumerate(classes.values())
         self._number_of = {self._key(pixel): n for n, pixel in numbers}

@@ -56,11 +56,6 @@ def image_reader(name, features, keys, image_size):
 def mask_reader(name, features, keys, image_size, classes, ignored):
     """Images with a mask of class numbers."""
     shape = _image_shape(name, features[keys[0]], image_size)
-    if not classes:
-        raise ValueError(
-            f"The masks of TFDS data set '{name}' have no classes. Allowed: "
-            "data.classes, {name: pixel of the mask}. Received: none"
-        )
     decode = MaskDecoder(classes, ignored)
 
     def read(data, name_of, problems):

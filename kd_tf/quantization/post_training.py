@@ -7,6 +7,7 @@ import re
 import warnings
 
 import flatbuffers
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from litert_quantizer import (
     calibrator,
@@ -71,12 +72,11 @@ def quantize_tflite(float_path, quantized_path, recipe_name, examples):
             "operators that LiteRT Quantizer knows; another recipe may do. "
             f"Received: {type(error).__name__}: {error}"
         ) from error
-    model = schema.ModelT.InitFromPackedBuf(quantized, 0)
+    model = _unpack(quantized)
     if needs_examples:
         _make_input_integer(model)
-        quantized = _pack(model)
     with open(quantized_path, "wb") as file:
-        file.write(quantized)
+        file.write(_pack(model))
     return _operators(model)
 
 
@@ -145,8 +145,9 @@ def _log_mel_recipe(flatbuffer):
     return manager.get_quantization_recipe()
 
 
-# The layer `LogMel`, which Keras may count: log_mel/, log_mel_1/.
-_LOG_MEL = re.compile(r"(?:^|/)log_mel(?:_\d+)?/")
+# The layer `LogMel`, which Keras may count: log_mel/, log_mel_1/; and what
+# `kd_tf.export` does to tables, whose columns no one scale would fit.
+_LOG_MEL = re.compile(r"(?:^|/)(?:log_mel(?:_\d+)?|scale_columns)/")
 
 
 def _scope(graph, op):
@@ -199,6 +200,18 @@ def _remove_tensor(model, index):
 
 def _consumers(graph, tensor):
     return [op for op in graph.operators if tensor in op.inputs]
+
+
+def _unpack(flatbuffer):
+    model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    for buffer in model.buffers:
+        # From 256 KiB on, the quantizer writes constants behind the model.
+        if buffer.offset:
+            buffer.data = np.frombuffer(
+                flatbuffer, "uint8", buffer.size, buffer.offset
+            )
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def _pack(model):

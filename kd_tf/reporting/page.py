@@ -6,109 +6,93 @@ import os
 
 import jinja2
 
-from kd_tf.reporting import figures
-from kd_tf.reporting.tables import (
-    details_table,
-    main_table,
-    result_rows,
-    sparsity_table,
-)
-from kd_tf.scoring import load_arrays
+from kd_tf.reporting import tables
+from kd_tf.reporting.headline import headline
+from kd_tf.reporting.sections import sections
 from kd_tf.tasks import TASKS
-
-_TRAINING = ("teach", "control", "distill", "prune")
 
 
 def write_report(results, verification, folder):
-    """Writes `report.html`, `report.md`, `report.json` and `table.md`.
+    """Writes `report.html`, `report.md`, `report.json`, `table.md`, pictures.
 
     Args:
         results: Dict with `name`, `seed`, `environment`, `config` (text) and
             `stages` ({stage: what it found}; stages that were off absent).
+            It may have `seconds` ({stage: how long it took}) and `schedules`
+            ({quantity: as `schedule_picture` takes them}).
         verification: Folder with `curves.npz` and `shown.npz`, or None if
             nothing was verified.
         folder: Existing folder to write into.
 
     Returns:
-        The names of the files.
+        The names of the files, relative to the folder.
     """
     stages = results["stages"]
-    rows = result_rows(stages)
-    task = TASKS[stages["prepare"]["task"]]
+    rows = tables.result_rows(stages)
+    found = sections(results, rows, verification)
     view = {
+        "seconds": {},
         **results,
         "rows": rows,
-        "score": task.title,
+        "score": TASKS[stages["prepare"]["task"]].title,
+        "headline": headline(stages, rows),
         "missed": stages.get("verify", {}).get("missed"),
         "limits": stages.get("verify", {}).get("limits"),
-        "gain": _gain_of_distillation(stages),
         "not_made": {
             **stages["export"]["not_converted"],
             **stages.get("quantize", {}).get("not_made", {}),
         },
-        "distillation": {
-            "diagnosis": None,
-            "adapter_parameters": 0,
-            **stages.get("distill", {}),
-        },
-        "pruning": stages.get("prune", {}).get("pruning"),
-        "pictures": _pictures(stages, rows, verification),
-        "main_table": main_table,
-        "details_table": details_table,
-        "sparsity_table": sparsity_table,
+        "sections": found,
+        "tables": tables,
     }
+    main_table = tables.main_table(rows, view["score"])
     pages = {
-        "report.html": _render("page.html", view),
-        "report.md": _render("page.md", view),
+        "report.html": render("page.html", view),
+        "report.md": render("page.md", view),
         "report.json": json.dumps({**results, "rows": rows}, indent=1),
-        "table.md": main_table(rows, task.title) + "\n",
+        "table.md": main_table + "\n",
     }
-    for name, text in pages.items():
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write(text)
-    return list(pages)
+    return write_files(pages, found, folder)
 
 
-def _render(template, view):
-    text = (
-        importlib.resources.files("kd_tf.reporting")
-        .joinpath(template)
-        .read_text(encoding="utf-8")
-    )
+def render(template, view):
+    """Fills a template of this folder with a dict."""
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
         autoescape=template.endswith(".html"),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.from_string(text).render(view)
+    return environment.get_template(template).render(view)
 
 
-def _pictures(stages, rows, verification):
-    pictures = {}
-    for stage in _TRAINING:
-        history = stages.get(stage, {}).get("history")
-        if history:
-            pictures[f"Training: {stage}"] = figures.curves(history, stage)
-    picture = figures.tradeoff(rows)
-    if picture:
-        pictures["Size, accuracy and latency"] = picture
-    if verification:
-        arrays = load_arrays(os.path.join(verification, "curves.npz"))
-        found = arrays[stages["export"]["delivered"]]
-        if "confusion" in found:
-            pictures["Confusion on the test split"] = figures.confusion(
-                found["confusion"],
-                stages["prepare"]["class_names"],
-                "student.tflite",
-            )
-    return pictures
+def write_files(pages, sections, folder):
+    """Writes pages, and the pictures of their sections beside them.
+
+    Args:
+        pages: {name: text}.
+        sections: List of `kd_tf.reporting.sections.Section`.
+        folder: Existing folder.
+
+    Returns:
+        The names of the files, relative to the folder.
+    """
+    pictures = [p for section in sections for p in section.pictures]
+    if pictures:
+        os.makedirs(os.path.join(folder, "pictures"), exist_ok=True)
+    for picture in pictures:
+        with open(os.path.join(folder, picture.file), "wb") as file:
+            file.write(picture.png)
+    for name, text in pages.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+    return [*pages, *(picture.file for picture in pictures)]
 
 
-def _gain_of_distillation(stages):
-    """Distilled minus labels only, in the test score, or None."""
-    scores = stages.get("verify", {}).get("models", {})
-    if "control" not in scores or "student" not in scores:
-        return None
-    score = TASKS[stages["prepare"]["task"]].score
-    return scores["student"][score] - scores["control"][score]
+def _template(name):
+    return (
+        importlib.resources.files("kd_tf.reporting")
+        .joinpath(name)
+        .read_text(encoding="utf-8")
+    )

@@ -10,6 +10,8 @@ import dataclasses
 import io
 
 import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
@@ -94,10 +96,13 @@ def picture(figure, name, alt):
         name: Of the file.
         alt: What is seen on it.
     """
-    drawn, packed = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=96 * _DENSITY)
+    figure.set_dpi(96 * _DENSITY)
+    drawing = FigureCanvasAgg(figure)
+    drawing.draw()
+    image = Image.fromarray(np.asarray(drawing.buffer_rgba())).convert("RGB")
+    packed = io.BytesIO()
     # A palette makes a third of the bytes.
-    image = Image.open(drawn).convert("RGB").quantize(_COLORS)
+    image = image.quantize(_COLORS)
     image.save(packed, format="PNG", optimize=True)
     width, height = (-(-side // _DENSITY) for side in image.size)
     return Picture(name, alt, packed.getvalue(), width, height)

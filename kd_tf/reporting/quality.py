@@ -69,17 +69,19 @@ def _precision_recall(arrays, titles, areas, row_of_class, name, width):
     for number, (row, found) in enumerate(arrays.items()):
         area = areas[row][row_of_class]
         style = LOOK.get(row) or look(number)
+        # The narrow ones are read beside the wide one.
+        who = f"{titles[row]}, " if width == WIDTH else ""
         axis.plot(
             found["recall"][row_of_class],
             found["precision"][row_of_class],
-            label=f"{titles[row]}, {area:.3f}",
+            label=f"{who}{area:.3f}",
             **style,
         )
         said.append(f"{titles[row]} {area:.4f}")
     axis.set(xlim=(0, 1.01), ylim=(0, 1.02))
     axis.set(xlabel="recall", ylabel="precision")
     axis.set_title(name if len(name) < 30 else f"{name[:28]}…")
-    axis.legend(fontsize=8 if width == WIDTH else 6, loc="lower left")
+    axis.legend(loc="lower left")
     number = "micro" if row_of_class == -1 else f"class_{row_of_class}"
     alt = f"Precision against recall, {name}; area under it: {'; '.join(said)}."
     return picture(figure, f"precision_recall_{number}", alt)

@@ -4,7 +4,7 @@ from tabulate import tabulate
 
 from kd_tf.tasks import TASKS
 
-_TITLES = {
+TITLES = {
     "teacher": "teacher",
     "control": "student on labels",
     "student": "student distilled",
@@ -35,6 +35,7 @@ _DETAILS = {
     "p95_ms": "p95 ms",
     "peak_memory_mb": "peak memory MB",
 }
+_NO_SCORES = ("agreement", "not_finite")
 _DIGITS = {
     "test_score": ".4f",
     "agreement": ".4f",
@@ -58,19 +59,16 @@ def result_rows(stages):
         List of dicts, in the order of the road.
     """
     exported = stages["export"]
-    titles = dict(_TITLES)
+    titles = dict(TITLES)
     if exported["delivered"] != "float":
         del titles["float"]
-    verified = stages.get("verify", {})
     score = TASKS[stages["prepare"]["task"]].score
     rows = []
     for row, title in titles.items():
         trained = stages.get(_STAGE_OF.get(row), {})
-        checked = verified.get("files", {}).get(row, {})
+        checked = stages.get("verify", {}).get("files", {}).get(row, {})
         measured = {
-            "test_score": (
-                verified.get("models", {}).get(row, checked).get(score)
-            ),
+            "test_score": numbers_of(stages, row).get(score),
             "agreement": checked.get("agreement"),
             "parameters": trained.get("parameters", _of_file(row, stages)),
             "validation_score": trained.get("validation_score"),
@@ -103,7 +101,98 @@ def sparsity_table(pruning, tablefmt="github"):
         for row in pruning["layers"]
     ]
     headers = ["layer", "weights", "kernel sparsity", "left whole because"]
-    return _format(cells, headers, tablefmt)
+    return as_table(cells, headers, tablefmt)
+
+
+def scores_table(stages, rows, tablefmt="github"):
+    """Whatever else was scored on the test split, a column a score."""
+    score = TASKS[stages["prepare"]["task"]].score
+    scores = [numbers_of(stages, row["id"]) for row in rows]
+    keys = dict.fromkeys(
+        key
+        for found in scores
+        for key, value in found.items()
+        if isinstance(value, float) and key not in (score, *_NO_SCORES)
+    )
+    cells = [
+        [row["model"], *(_cell(found, key, ".4f") for key in keys)]
+        for row, found in zip(rows, scores, strict=True)
+        if found
+    ]
+    headers = ["model", *(key.replace("_", " ") for key in keys)]
+    return as_table(cells, headers, tablefmt) if keys and cells else ""
+
+
+def per_class_table(names, columns, headers, tablefmt="github"):
+    """A score of every class.
+
+    Args:
+        names: One a class.
+        columns: Lists of numbers or None, one a class; counts may be among
+            them.
+        headers: Of the first column and of the others.
+        tablefmt: As tabulate has it.
+    """
+    cells = [
+        [name, *map(_number, values)]
+        for name, *values in zip(names, *columns, strict=True)
+    ]
+    return as_table(cells, headers, tablefmt)
+
+
+def stages_table(stages, seconds, tablefmt="github"):
+    """How long every stage took, and over how many epochs."""
+    cells = [
+        [
+            stage,
+            len(found["history"]) if "history" in found else "",
+            _duration(seconds[stage]) if stage in seconds else "",
+        ]
+        for stage, found in stages.items()
+    ]
+    cells.append(["all", "", _duration(sum(seconds.values()))])
+    return as_table(cells, ["stage", "epochs", "time"], tablefmt)
+
+
+def examples_table(found, tablefmt="github"):
+    """How many examples each split has, and of which classes."""
+    splits, classes = found["examples"], found.get("examples_per_class")
+    cells = [["all", *(f"{count:,}" for count in splits.values())]]
+    if classes and not TASKS[found["task"]].has_values:
+        counts = zip(*(classes[split] for split in splits), strict=True)
+        for name, row in zip(found["class_names"], counts, strict=True):
+            cells.append([name, *(f"{count:,}" for count in row)])
+    what = "class, pixels" if TASKS[found["task"]].per_pixel else "class"
+    return as_table(cells, [what, *splits], tablefmt)
+
+
+def numbers_of(stages, row):
+    """All that verify found of a model as Keras has it, or of a file."""
+    verified = stages.get("verify", {})
+    files = verified.get("files", {})
+    return verified.get("models", {}).get(row, files.get(row, {}))
+
+
+def as_table(cells, headers, tablefmt="github"):
+    """Text of a table whose first column is words."""
+    if tablefmt == "github":
+        # A bar in a name of somebody's class is no border.
+        cells = [
+            [str(cell).replace("|", "\\|") for cell in row] for row in cells
+        ]
+    columns = zip(*cells, strict=True) if cells else [()] * len(headers)
+    aligned = ["right" if all(map(_is_number, c)) else "left" for c in columns]
+    return tabulate(
+        cells,
+        headers,
+        tablefmt,
+        colalign=("left", *aligned[1:]),
+        disable_numparse=True,
+    )
+
+
+def _is_number(cell):
+    return str(cell)[:1] in tuple("-0123456789") or cell == ""
 
 
 def _of_file(row, stages):
@@ -122,15 +211,22 @@ def _table(rows, columns, score, tablefmt):
         for row in rows
     ]
     headers = [title.format(score=score) for title in columns.values()]
-    return _format(cells, headers, tablefmt)
+    return as_table(cells, headers, tablefmt)
 
 
 def _cell(row, key, digits):
     return format(row[key], digits) if key in row else ""
 
 
-def _format(cells, headers, tablefmt):
-    left = ("left",) + ("right",) * (len(headers) - 1)
-    return tabulate(
-        cells, headers, tablefmt, colalign=left, disable_numparse=True
-    )
+def _number(value):
+    if value is None or value != value:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def _duration(seconds):
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"

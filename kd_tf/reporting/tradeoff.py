@@ -1,5 +1,7 @@
 """What a score costs: in bytes and in time."""
 
+from matplotlib.ticker import LogFormatter
+
 from kd_tf.reporting.pictures import LOOK, canvas, look, picture, styled
 
 _COSTS = {
@@ -48,11 +50,12 @@ def _tradeoff(rows, key, title):
             label=label,
         )
     axis.set(xscale="log", xlabel=f"{what}, {unit}", ylabel=f"test {title}")
-    axis.set_title(f"{title.capitalize()} against {what}")
+    axis.set_title(f"{title[0].upper()}{title[1:]} against {what}")
+    axis.xaxis.set_major_formatter(LogFormatter())
+    axis.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
     axis.margins(0.12)
-    columns = {"ncols": 2, "fontsize": 7, "loc": "outside lower center"}
     figure.set_figheight(3.2 + 0.16 * -(-len(rows) // 2))
-    figure.legend(**columns)
+    figure.legend(ncols=2, fontsize=7, loc="outside lower center")
     points = (
         f"{row.get('run', '')} {row['model']} {row['test_score']:.4f} at "
         f"{row[key] * factor:.4g}".strip()
