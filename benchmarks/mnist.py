@@ -43,7 +43,7 @@ def run(seed, arguments):
         "seconds": round(seconds, 1),
         "rows": {
             row["id"]: {
-                "test_errors": round((1 - row["test_accuracy"]) * examples),
+                "test_errors": round((1 - row["test_score"]) * examples),
                 **{
                     key: row[key]
                     for key in ("parameters", "bytes", "gzip_bytes", "p50_ms")

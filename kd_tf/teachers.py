@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+# Keras finds layers of our own by their registered names.
+from kd_tf.models import log_mel, positions  # noqa: F401
 from kd_tf.taps import Forward, Tapped, answering_operations
 
 

@@ -1,5 +1,7 @@
 """The command: `python -m pipelines.run --config FILE.yaml`.
 
+`python -m pipelines.run compare RUN RUN...` is another: `pipelines.compare`.
+
 Exit status: 0 the file is delivered, 2 the input is at fault, 3 the file
 misses its budget and is refused.
 """
@@ -13,7 +15,7 @@ import time
 
 # Set before anything imports them: less chatter of TensorFlow's, and the one
 # backend of Keras that LiteRT's converter reads.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 from absl import app, flags, logging  # noqa: E402
@@ -28,6 +30,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main():
+    if sys.argv[1:2] == ["compare"]:
+        from pipelines import compare
+
+        sys.exit(compare.main(sys.argv[2:]))
     app.run(_run, flags_parser=_parse)
 
 
@@ -35,7 +41,8 @@ def _parse(argv):
     parser = argparse_flags.ArgumentParser(
         prog="kd-tf",
         description="Distil, prune, quantize, export, verify: one run, one "
-        "config, one .tflite.",
+        "config, one .tflite. To put finished runs side by side: "
+        "kd-tf compare --help",
     )
     parser.add_argument("--config", required=True, help="YAML file")
     parser.add_argument(

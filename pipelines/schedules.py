@@ -26,7 +26,8 @@ def schedules(config):
             for stage, budget in trainings.items()
         }
     }
-    for quantity, ramp in _ramps(config.distill).items():
+    ramps = _ramps(config.distill) if config.teacher.enabled else {}
+    for quantity, ramp in ramps.items():
         found[quantity] = {
             stage: _schedule(
                 ramp.start,

@@ -248,7 +248,9 @@ def report(config, workdir, scratch):
         "config": dump_config(config),
         "schedules": schedules(config),
         "stages": {stage: found["result"] for stage, found in records.items()},
-        "seconds": {stage: found["seconds"] for stage, found in records.items()},
+        "seconds": {
+            stage: found["seconds"] for stage, found in records.items()
+        },
     }
     verification = None
     if config.verify.enabled:

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-_SHUFFLE_BUFFER_BYTES = 2**27
+_SHUFFLE_BUFFER_BYTES = 2**26
 _TARGETS = {"uint8": tf.int32}  # masks; losses want numbers with a sign
 
 

@@ -19,6 +19,9 @@ def keras_application(input_shape, num_classes, *, backbone, weights, dropout):
     the first ResNet learnt on BGR, which RGB images do not become by that:
     take ResNetV2.
 
+    At its defaults, for 96x96x3 and 10 classes: 2,270,794 parameters, 55.0
+    million multiply-accumulates, 8929 kB, in int8 2734 kB.
+
     Args:
         input_shape: (height, width, 1 or 3), of at least 32x32 pixels, some
             backbones more.

@@ -12,6 +12,9 @@ def mobilenet(input_shape, num_classes, *, filters, stem_stride, dropout):
     A block with more channels than the block before it halves height and
     width; the first block never does.
 
+    At its defaults, for 32x32x3 and 10 classes: 38,634 parameters, 4.6 million
+    multiply-accumulates, 155 kB, in int8 67 kB.
+
     Args:
         input_shape: (height, width, channels).
         num_classes: Number of logits.

@@ -26,6 +26,9 @@ def unet(
     the paper the convolutions are padded, so the answer is as large as the
     image.
 
+    At its defaults, for 128x128x3 and 10 classes: 1,815,114 parameters, 735.3
+    million multiply-accumulates, 7260 kB, in int8 1878 kB.
+
     Args:
         input_shape: (height, width, channels).
         num_classes: Number of logits a pixel.
@@ -34,7 +37,8 @@ def unet(
         upsampling: `transposed`, a 2x2 transposed convolution that learns how
             to enlarge, or `nearest` or `bilinear`, which a 1x1 convolution
             prepares: before enlarging it costs a quarter of what it would
-            after, and the answer is the same.
+            after, and the answer is the same. Int8 files enlarge `nearest`
+            in float.
         dropout: Share of the lowest level's features silenced while
             training, in [0, 1).
         separable: Whether the 3x3 convolutions are depthwise-separable, for

@@ -13,6 +13,9 @@ def vgg(input_shape, num_classes, *, filters, repeats, dropout):
     after the last, where the paper has dense layers: they would hold most of
     the weights.
 
+    At its defaults, for 32x32x3 and 10 classes: 289,642 parameters, 38.6
+    million multiply-accumulates, 1159 kB, in int8 307 kB.
+
     Args:
         input_shape: (height, width, channels).
         num_classes: Number of logits.

@@ -9,7 +9,7 @@ import dataclasses
 import matplotlib
 import numpy as np
 
-from kd_tf.reporting.pictures import NARROW, canvas, picture, styled
+from kd_tf.reporting.pictures import NARROW, WIDTH, canvas, picture, styled
 from kd_tf.tasks import IGNORED, TASKS
 
 _MOST_NAMES = 4
@@ -70,7 +70,10 @@ def _segmented(shown, n, class_names, colors):
     count = 3 + len(shown.answers)
     rows = -(-count // _COLUMNS)
     figure, axes = canvas(
-        height=1.75 * rows + 0.55, nrows=rows, ncols=_COLUMNS, squeeze=False
+        height=(0.3 * WIDTH * _aspect(truth) + 0.4) * rows + 0.5,
+        nrows=rows,
+        ncols=_COLUMNS,
+        squeeze=False,
     )
     for axis in axes.flat:
         axis.axis("off")
@@ -86,7 +89,9 @@ def _segmented(shown, n, class_names, colors):
         axis.imshow(_painted(found[n], colors), interpolation="nearest")
         said.append(f"{title}{_image_scores(truth, found[n])}")
         axis.set_title(said[-1], fontsize=7)
-    present = np.unique([truth, *(found[n] for found in shown.answers.values())])
+    present = np.unique(
+        [truth, *(found[n] for found in shown.answers.values())]
+    )
     _legend(figure, [c for c in present if c != IGNORED], class_names, colors)
     alt = (
         f"Test image {shown.numbers[n]}, its truth, {', '.join(said)}, and "
@@ -137,6 +142,11 @@ def _painted(classes, colors):
     return np.concatenate([colors, [(0.6, 0.6, 0.6)]])[numbers]
 
 
+def _aspect(image):
+    """Height over width, within what a page can show."""
+    return float(np.clip(image.shape[0] / image.shape[1], 0.25, 2.5))
+
+
 def _show_image(axis, image):
     if image.ndim == 3 and image.shape[-1] != 3:
         image = image[..., 0]
@@ -149,13 +159,16 @@ def _show_image(axis, image):
 
 @styled
 def _image(shown, n, lines):
-    figure, axis = canvas(width=NARROW, height=NARROW + 0.2 * len(lines))
+    height = 0.95 * NARROW * _aspect(shown.x[n]) + 0.17 * len(lines) + 0.15
+    figure, axis = canvas(width=NARROW, height=height)
     _show_image(axis, shown.x[n])
     axis.set(xticks=(), yticks=())
     axis.grid(visible=False)
     axis.set_title(lines[0], fontsize=8, weight="bold")
     axis.set_xlabel("\n".join(lines[1:]), fontsize=7)
-    return picture(figure, f"example_{n + 1:02}", _alt("image", shown, n, lines))
+    return picture(
+        figure, f"example_{n + 1:02}", _alt("image", shown, n, lines)
+    )
 
 
 @styled
@@ -191,14 +204,14 @@ def _lines(shown, n, task, class_names):
         title: _answer(found[n], task, class_names)
         for title, found in shown.answers.items()
     }
-    lines = [_truth(shown.truth[n], task, class_names)]
+    lines = [f"truth: {_truth(shown.truth[n], task, class_names)}"]
     lines.extend(f"{title}: {text}" for title, text in said.items())
     return [s if len(s) <= _LONGEST else f"{s[: _LONGEST - 1]}…" for s in lines]
 
 
 def _truth(target, task, class_names):
     if TASKS[task].has_values:
-        return f"truth {_values(target)}"
+        return _values(target)
     if task == "multilabel":
         return _names(np.asarray(target) > 0, class_names)
     label = int(target)

@@ -72,7 +72,7 @@ def write_files(pages, sections, folder):
 
     Args:
         pages: {name: text}.
-        sections: List of `kd_tf.reporting.sections.Section`.
+        sections: List of `kd_tf.reporting.layout.Section`.
         folder: Existing folder.
 
     Returns:

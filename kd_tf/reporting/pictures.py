@@ -38,6 +38,8 @@ _LINES = ("-", "--", "-.", ":")
 styled = matplotlib.rc_context(
     {
         "font.size": 9,
+        # Names of classes are no formulas.
+        "text.parse_math": False,
         "axes.titlesize": 10,
         "legend.fontsize": 8,
         "axes.spines.top": False,

@@ -49,31 +49,41 @@ def precision_recall_pictures(arrays, titles, class_names):
     Returns:
         List of `Picture`.
     """
-    areas = {row: average_precision(found) for row, found in arrays.items()}
-    hardest = np.argsort(list(areas.values())[-1][:-1], kind="stable")
-    hardest = [c for c in hardest if not np.isnan(areas[list(areas)[-1]][c])]
-    chosen = sorted(hardest[:_FEW])
+    *_, file = arrays.values()
+    areas = average_precision(file)[:-1]
+    hardest = np.argsort(areas, kind="stable")
+    chosen = [c for c in hardest if not np.isnan(areas[c])][:_FEW]
     return [
-        _precision_recall(arrays, titles, areas, -1, "micro-average", WIDTH),
+        micro_average_picture(arrays, titles),
         *(
-            _precision_recall(arrays, titles, areas, c, class_names[c], NARROW)
-            for c in chosen
+            _precision_recall(arrays, titles, c, class_names[c], NARROW)
+            for c in sorted(chosen)
         ),
     ]
 
 
+def micro_average_picture(arrays, titles):
+    """The precision-recall curve of all classes taken together.
+
+    Args:
+        arrays: {row: arrays}.
+        titles: {row: in words}.
+    """
+    return _precision_recall(arrays, titles, -1, "micro-average", WIDTH)
+
+
 @styled
-def _precision_recall(arrays, titles, areas, row_of_class, name, width):
+def _precision_recall(arrays, titles, number, name, width):
     figure, axis = canvas(width=width, height=0.35 * width + 1.5)
     said = []
-    for number, (row, found) in enumerate(arrays.items()):
-        area = areas[row][row_of_class]
-        style = LOOK.get(row) or look(number)
+    for order, (row, found) in enumerate(arrays.items()):
+        area = average_precision(found)[number]
+        style = LOOK.get(row) or look(order)
         # The narrow ones are read beside the wide one.
         who = f"{titles[row]}, " if width == WIDTH else ""
         axis.plot(
-            found["recall"][row_of_class],
-            found["precision"][row_of_class],
+            found["recall"][number],
+            found["precision"][number],
             label=f"{who}{area:.3f}",
             **style,
         )
@@ -82,9 +92,9 @@ def _precision_recall(arrays, titles, areas, row_of_class, name, width):
     axis.set(xlabel="recall", ylabel="precision")
     axis.set_title(name if len(name) < 30 else f"{name[:28]}…")
     axis.legend(loc="lower left")
-    number = "micro" if row_of_class == -1 else f"class_{row_of_class}"
+    of = "micro" if number == -1 else f"class_{number}"
     alt = f"Precision against recall, {name}; area under it: {'; '.join(said)}."
-    return picture(figure, f"precision_recall_{number}", alt)
+    return picture(figure, f"precision_recall_{of}", alt)
 
 
 @styled

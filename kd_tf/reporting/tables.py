@@ -192,7 +192,7 @@ def as_table(cells, headers, tablefmt="github"):
 
 
 def _is_number(cell):
-    return str(cell)[:1] in tuple("-0123456789") or cell == ""
+    return str(cell)[:1] in tuple("+-0123456789") or cell == ""
 
 
 def _of_file(row, stages):
@@ -229,4 +229,8 @@ def _duration(seconds):
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+    return (
+        f"{hours} h {minutes:02} min"
+        if hours
+        else f"{minutes} min {seconds:02} s"
+    )

@@ -1,6 +1,6 @@
 """What a score costs: in bytes and in time."""
 
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from kd_tf.reporting.pictures import LOOK, canvas, look, picture, styled
 
@@ -8,6 +8,7 @@ _COSTS = {
     "bytes": ("kB", 1e-3, "size"),
     "p50_ms": ("ms, median of one answer", 1, "latency"),
 }
+_FAR_APART = 5
 
 
 def tradeoff_pictures(rows, title):
@@ -49,10 +50,9 @@ def _tradeoff(rows, key, title):
             alpha=0.8,
             label=label,
         )
-    axis.set(xscale="log", xlabel=f"{what}, {unit}", ylabel=f"test {title}")
+    axis.set(xlabel=f"{what}, {unit}", ylabel=f"test {title}")
     axis.set_title(f"{title[0].upper()}{title[1:]} against {what}")
-    axis.xaxis.set_major_formatter(LogFormatter())
-    axis.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+    _scale(axis, [row[key] for row in rows])
     axis.margins(0.12)
     figure.set_figheight(3.2 + 0.16 * -(-len(rows) // 2))
     figure.legend(ncols=2, fontsize=7, loc="outside lower center")
@@ -63,3 +63,12 @@ def _tradeoff(rows, key, title):
     )
     alt = f"Test {title} against {what} in {unit}: {'; '.join(points)}."
     return picture(figure, f"score_against_{what}", alt)
+
+
+def _scale(axis, costs):
+    """Logarithmic where costs are far apart; with numbers in plain figures."""
+    if max(costs) > _FAR_APART * min(costs):
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())

@@ -3,6 +3,8 @@
 A history is a list of dicts, one an epoch, as Keras logs them.
 """
 
+import re
+
 import numpy as np
 
 from kd_tf.reporting.pictures import (
@@ -26,6 +28,7 @@ _SHAPES = {
     "cubic": lambda done: 1 - (1 - done) ** 3,
 }
 _POINTS = 200
+_LONGEST = 40  # letters of a name in a legend
 
 
 def training_pictures(stage, result, score, title):
@@ -60,7 +63,7 @@ def _curve(stage, key, title, history, best):
         ("training", "", "--"),
         ("validation", "val_", "-"),
     ):
-        values = _values(history, prefix + key)
+        values = over_epochs(history, prefix + key)
         if values is not None:
             axis.plot(*values, label=label, linestyle=line, **plain)
             said.append(f"{label} {values[1][0]:.4g} to {values[1][-1]:.4g}")
@@ -84,12 +87,10 @@ def _losses(stage, keys, history):
     for number, name in enumerate(names):
         color = look(number)["color"]
         for prefix, line in (("", "--"), ("val_", "-")):
-            values = _values(history, prefix + name)
+            values = over_epochs(history, prefix + name)
             if values is not None:
-                label = name if prefix else None
-                axis.plot(
-                    *values, line, color=color, marker=".", label=label
-                )
+                label = name[:_LONGEST] if prefix else None
+                axis.plot(*values, line, color=color, marker=".", label=label)
                 last = f"{name} {values[1][-1]:.4g}"
         said.append(last)
     axis.set_title(f"{stage}: each loss, unweighted (dashed: training)")
@@ -122,11 +123,6 @@ def overlaid(stage, title, lines):
     return picture(figure, f"training_{stage}", alt)
 
 
-def of_epochs(history, key):
-    """Epochs at which a history has a key, and its values; None if none."""
-    return _values(history, key)
-
-
 @styled
 def schedule_picture(quantity, schedules):
     """One quantity that moves while stages train.
@@ -143,9 +139,8 @@ def schedule_picture(quantity, schedules):
     said = []
     for stage, schedule in schedules.items():
         epochs = np.linspace(0, schedule["epochs"], _POINTS)
-        axis.plot(
-            epochs, scheduled(schedule, epochs), label=stage, **_role(stage)
-        )
+        values = scheduled(schedule, epochs)
+        axis.plot(epochs, values, label=stage, **LOOK[ROLES[stage]])
         said.append(
             f"{stage} from {schedule['start']:g} to {schedule['end']:g} in "
             f"{schedule['ramp_epochs']:g} epochs, {schedule['shape']}"
@@ -153,7 +148,8 @@ def schedule_picture(quantity, schedules):
     axis.set_title(quantity)
     axis.legend()
     count_epochs(axis)
-    name = "schedule_" + "_".join(quantity.split())
+    # A loss may be called "package.module:function".
+    name = re.sub(r"\W+", "_", f"schedule_{quantity}")
     return picture(figure, name, f"Schedule of {quantity}: {'; '.join(said)}.")
 
 
@@ -164,11 +160,8 @@ def scheduled(schedule, epochs):
     return schedule["start"] + (schedule["end"] - schedule["start"]) * share
 
 
-def _role(stage):
-    return LOOK[ROLES[stage]]
-
-
-def _values(history, key):
+def over_epochs(history, key):
+    """Epochs at which a history has a key, and its values; None if none."""
     found = [
         (epoch, logs[key])
         for epoch, logs in enumerate(history, 1)
