@@ -153,7 +153,8 @@ def test_a_page_that_asks_for_more_is_found_out(tmp_path):
     page = tmp_path / "bad.html"
     page.write_text(
         "<meta http-equiv='Content-Security-Policy' "
-        "content=\"default-src 'none'; style-src 'unsafe-inline'\"><main><p style='width:2000px'>wide"
+        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        "<main><p style='width:2000px'>wide"
         "<img src='https://example.invalid/x.png'><script>alert()</script>"
     )
     found, said = browse(page, 400)

@@ -8,10 +8,16 @@ from PIL import Image
 from kd_tf import write_report
 from kd_tf.reporting.headline import headline
 from kd_tf.reporting.quality import average_precision, confusions
-from kd_tf.reporting.tables import as_table, main_table, result_rows
-from kd_tf.reporting.tables import sparsity_table as sparsity
+from kd_tf.reporting.tables import (
+    as_table,
+    main_table,
+    result_rows,
+    sparsity_table,
+)
 from kd_tf.reporting.training import scheduled
 from kd_tf.scoring import Curves
+from pipelines.config_io import load_config
+from pipelines.schedules import schedules
 from tests import hand_made
 
 PICTURES_OF_EVERY_KIND = {
@@ -90,7 +96,7 @@ def test_files_without_quantization():
 
 
 def test_sparsity_says_what_was_skipped_and_why():
-    table = sparsity(hand_made.stages("images")["prune"]["pruning"])
+    table = sparsity_table(hand_made.stages("images")["prune"]["pruning"])
     assert re.search(r"\| a +\| +10 \| +0.5000 \| +\|", table)
     assert re.search(r"\| b +\| +4 \| +\| frozen", table)
 
@@ -291,3 +297,26 @@ def test_schedules_are_drawn_as_they_are_followed(shape, half):
     schedule = {"start": 5.0, "end": 1.0, "shape": shape, "ramp_epochs": 4}
     values = scheduled(schedule, np.array([0.0, 2.0, 4.0, 9.0]))
     np.testing.assert_allclose(values, [5.0, half, 1.0, 1.0])
+
+
+def test_schedules_of_a_config_are_those_that_move(tiny_config):
+    ramp = "{start: 4, end: 1, epochs: 2, shape: cosine}"
+    config = load_config(tiny_config, [f"distill.temperature={ramp}"])
+    found = schedules(config)
+    assert list(found) == ["learning rate", "temperature", "sparsity"]
+    assert list(found["temperature"]) == ["distill", "prune"]
+    assert found["temperature"]["distill"] == {
+        "start": 4.0,
+        "end": 1.0,
+        "shape": "cosine",
+        "epochs": 3,
+        "ramp_epochs": 2.0,
+    }
+    assert found["sparsity"]["prune"]["ramp_epochs"] == 1
+
+
+def test_schedules_without_a_teacher_are_not_those_of_distillation(tiny_config):
+    ramp = "distill.student_weight={start: 0, end: 1, epochs: 2}"
+    off = ["teacher.enabled=false", "distill.enabled=false"]
+    config = load_config(tiny_config, [ramp, *off])
+    assert "student weight" not in schedules(config)

@@ -11,6 +11,12 @@ from kd_tf.reporting.layout import Section, Table
 from kd_tf.scoring import load_arrays
 from kd_tf.tasks import TASKS
 
+_OF_CLASS = {
+    "iou_per_class": "IoU",
+    "average_precision_per_class": "average precision",
+    "mae_per_value": "mean absolute error",
+}
+
 
 def answers_sections(stages, verification):
     """Class by class, confusions, examples.
@@ -41,7 +47,7 @@ def answers_sections(stages, verification):
 
 
 def class_scores(stages, row, arrays):
-    """What each class comes to: (name of the score, one number a class).
+    """What each class comes to: (the score in words, one number a class).
 
     Args:
         stages: {stage: what it found}.
@@ -49,14 +55,12 @@ def class_scores(stages, row, arrays):
         arrays: What `curves.npz` has of that row, or {}.
     """
     numbers = tables.numbers_of(stages, row)
-    for key in ("iou_per_class", "average_precision_per_class"):
+    for key, title in _OF_CLASS.items():
         if key in numbers:
-            return key, numbers[key]
-    if "mae_per_value" in numbers:
-        return "mae_per_value", numbers["mae_per_value"]
+            return title, numbers[key]
     if "precision" in arrays:
         areas = quality.average_precision(arrays)[:-1]
-        return "average_precision_per_class", areas.tolist()
+        return _OF_CLASS["average_precision_per_class"], areas.tolist()
     return None
 
 
@@ -72,11 +76,8 @@ def _class_tables(stages, arrays, names, what):
     found = {row: scores for row, scores in found.items() if scores}
     if not found:
         return ()
-    key = next(iter(found.values()))[0]
-    of = key.removesuffix("_per_class").removesuffix("_per_value")
-    of = {"iou": "IoU", "mae": "mean absolute error"}.get(of, of)
-    headers = [f"{what}: {of.replace('_', ' ')}"]
-    headers += [tables.TITLES[row] for row in found]
+    score = next(iter(found.values()))[0]
+    headers = [f"{what}: {score}", *(tables.TITLES[row] for row in found)]
     columns = [scores for _, scores in found.values()]
     make = partial(tables.per_class_table, names, columns, headers)
     folded = f"{len(names)} {what}es" if len(names) > 30 else None

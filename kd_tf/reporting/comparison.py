@@ -71,17 +71,10 @@ def write_comparison(runs, differences, folder):
     """
     task = TASKS[runs[0].stages["prepare"]["task"]]
     arrays = {run.label: run.arrays() for run in runs}
-    arrays = {label: found for label, found in arrays.items() if found}
-    rows = [
-        {**row, "run": run.label} for run in runs for row in run.results["rows"]
-    ]
-    cost = Section(
-        "Score and cost", pictures=tradeoff_pictures(rows, task.title)
-    )
     found = [
         _results(runs, task),
         _configs(runs, differences),
-        cost,
+        _cost(runs, task),
         _training(runs, task),
         _classes(runs, arrays),
         _curves(runs, arrays),
@@ -187,7 +180,7 @@ def _classes(runs, arrays):
     for run in runs:
         found = class_scores(run.stages, run.delivered, arrays[run.label])
         if found:
-            key, scores = found
+            score, scores = found
             of_class = dict(
                 zip(run.stages["prepare"]["class_names"], scores, strict=True)
             )
@@ -197,7 +190,7 @@ def _classes(runs, arrays):
     if not columns:
         return Section("Every class")
     lists = [[column.get(name) for name in names] for column in columns]
-    headers = [key.replace("_", " "), *headers]
+    headers = [f"class: {score}", *headers]
     make = partial(tables.per_class_table, list(names), lists, headers)
     return Section("Every class", tables=(Table(make),))
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 WIDTH = 4.6  # inches of 96 pixels: nearly as wide as a telephone
-NARROW = 2.2  # two beside each other there
+NARROW = 1.8  # two beside each other there
 _DENSITY = 2
 _COLORS = 256
 

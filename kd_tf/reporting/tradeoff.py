@@ -9,6 +9,7 @@ _COSTS = {
     "p50_ms": ("ms, median of one answer", 1, "latency"),
 }
 _FAR_APART = 5
+_DECADES_APART = 100
 
 
 def tradeoff_pictures(rows, title):
@@ -67,8 +68,12 @@ def _tradeoff(rows, key, title):
 
 def _scale(axis, costs):
     """Logarithmic where costs are far apart; with numbers in plain figures."""
-    if max(costs) > _FAR_APART * min(costs):
-        axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.xaxis.set_minor_formatter(NullFormatter())
+    ratio = max(costs) / min(costs)
+    if ratio < _FAR_APART:
+        axis.locator_params(axis="x", nbins=5)
+        return
+    axis.set_xscale("log")
+    marks = (1, 2, 5) if ratio < _DECADES_APART else (1,)
+    axis.xaxis.set_major_locator(LogLocator(subs=marks))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
