@@ -123,9 +123,14 @@ def _convert(model_path, tflite_path, shape, dtype, mean, std, values):
     example = tf.TensorSpec((1, *shape), dtype, input_name(shape, dtype))
 
     def serve(x):
-        # The name tells the quantizer to leave it in float.
-        with tf.name_scope("scale_columns" if dtype == "float32" else "scale"):
-            x = normalize(x)
+        x = normalize(x)
+        if dtype == "float32":
+            # No one scale fits all columns of a table: the name tells the
+            # quantizer to leave this in float, and the bound, which no
+            # feature reaches, keeps the converter from merging it into
+            # the first layer.
+            with tf.name_scope("scale_columns"):
+                x = tf.clip_by_value(x, -1e6, 1e6)
         answers = model(x, training=False)
         if values is None:
             return {"logits": answers}

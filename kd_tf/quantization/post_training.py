@@ -59,7 +59,7 @@ def quantize_tflite(float_path, quantized_path, recipe_name, examples):
         flatbuffer = file.read()
     try:
         with _silenced():
-            recipe_list = build_recipe() + _log_mel_recipe(flatbuffer)
+            recipe_list = build_recipe() + _float_recipe(flatbuffer)
             ranges = None
             if needs_examples:
                 ranges = _calibrate(flatbuffer, recipe_list, examples)
@@ -110,8 +110,9 @@ def _input_name(flatbuffer):
     return model.signatureDefs[0].inputs[0].name.decode()
 
 
-def _log_mel_recipe(flatbuffer):
-    """Leaves a log-mel spectrogram, and all that it is made from, in float.
+def _float_recipe(flatbuffer):
+    """Leaves a log-mel spectrogram or a table's columns, and all that they
+    are made from, in float.
 
     A power spectrum spans far more than 8 bits; its logarithm does not. Of
     the constants the mel bands alone become int8: they are the largest, and
@@ -122,7 +123,7 @@ def _log_mel_recipe(flatbuffer):
     makers = {i: op for op in graph.operators for i in op.outputs}
     scopes = {}
     waiting = [
-        op for op in graph.operators if _LOG_MEL.search(_scope(graph, op))
+        op for op in graph.operators if _IN_FLOAT.search(_scope(graph, op))
     ]
     while waiting:
         op = waiting.pop()
@@ -137,8 +138,13 @@ def _log_mel_recipe(flatbuffer):
             algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE,
         )
     if scopes:
+        manager.add_quantization_config(
+            ".*",
+            qtyping.TFLOperationName.INPUT,
+            algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE,
+        )
         manager.add_weight_only_config(
-            _LOG_MEL.pattern + "bands/",
+            _IN_FLOAT.pattern + "bands/",
             qtyping.TFLOperationName.FULLY_CONNECTED,
             num_bits=8,
         )
@@ -147,7 +153,7 @@ def _log_mel_recipe(flatbuffer):
 
 # The layer `LogMel`, which Keras may count: log_mel/, log_mel_1/; and what
 # `kd_tf.export` does to tables, whose columns no one scale would fit.
-_LOG_MEL = re.compile(r"(?:^|/)(?:log_mel(?:_\d+)?|scale_columns)/")
+_IN_FLOAT = re.compile(r"(?:^|/)(?:log_mel(?:_\d+)?|scale_columns)/")
 
 
 def _scope(graph, op):
