@@ -13,14 +13,13 @@ import numpy as np
 
 import kd_tf
 from kd_tf.data.assignment import SPLITS, Cut
-from kd_tf.data.segmentation_folder import tell_classes
 from kd_tf.data.sources import Rows
 from kd_tf.data.splits import Split, write_splits
 from kd_tf.scoring import save_arrays
 from kd_tf.tasks import TASKS
 from kd_tf.verification import worth_showing
-from pipelines.config import SOURCES
 from pipelines.config_io import dump_config
+from pipelines.opening import open_source
 from pipelines.plan import (
     STAGES,
     delivered,
@@ -262,21 +261,6 @@ def report(config, workdir, scratch):
     shutil.copyfile(sealed, os.path.join(scratch, file))
     result = {"missed": missed, "file": file}
     return _from(scratch, "", [*pages, file]), result
-
-
-def open_source(config):
-    """The `Source` that a config names."""
-    data, task = config.data, config.task
-    given = {key: getattr(data, key) for key in data.given}
-    if data.source == "csv":
-        return kd_tf.csv_source(task=task, **given)
-    if data.source == "segmentation_folder":
-        share = given.pop("present_share", None)
-        source = kd_tf.segmentation_folder_source(**given)
-        return tell_classes(source, share) if share else source
-    if data.source not in SOURCES:
-        return kd_tf.custom_source(data.source, **given.get("args", {}))
-    return getattr(kd_tf, f"{data.source}_source")(**given)
 
 
 def _convert(config, workdir, model, folder):

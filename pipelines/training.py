@@ -37,12 +37,23 @@ def start(config):
 def build(network, workdir):
     """A new model as the config describes it, fit for the data."""
     found = workdir.record("prepare")["result"]
+    _check_rate(network, found["sample_rate"])
     return kd_tf.build_model(
         network.model,
         found["example_shape"],
         len(found["class_names"]),
         **network.args,
     )
+
+
+def _check_rate(network, sample_rate):
+    front_end = network.args.get("log_mel")
+    if sample_rate and front_end and front_end["sample_rate"] != sample_rate:
+        raise ValueError(
+            "A front end hears the recordings at another rate. Allowed: "
+            f"args.log_mel.sample_rate: {sample_rate}, and high_hz below "
+            f"half of it. Received: {front_end['sample_rate']}"
+        )
 
 
 def check(model, name, config, workdir):

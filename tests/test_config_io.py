@@ -2,8 +2,10 @@ import inspect
 
 import pytest
 
+import kd_tf
 from kd_tf.losses.kinds import LOSSES
 from kd_tf.models import MODEL_NAMES
+from pipelines.config_data import SOURCES
 from pipelines.config_io import ConfigError, dump_config, load_config
 from pipelines.config_losses import COMPARE_LAYERS, LOSS_ARGUMENTS
 from tests.conftest import ROOT
@@ -369,3 +371,45 @@ def test_paths_do_not_depend_on_where_the_config_is_loaded(
 def test_configs_that_ship_load(name):
     config = load_config(ROOT / "configs" / f"{name}.yaml")
     assert config.name == name
+
+
+def test_keys_of_sources_are_the_arguments_of_their_functions():
+    for source, (needed, optional) in SOURCES.items():
+        function = getattr(kd_tf, f"{source}_source")
+        arguments = inspect.signature(function).parameters
+        keys = {*needed, *optional} - {"present_share"}  # of tell_classes
+        assert keys == arguments.keys() - {"task"}, source
+        required = {
+            name
+            for name, argument in arguments.items()
+            if argument.default is argument.empty
+        }
+        assert {*needed} == required - {"task"}, source
+
+
+def test_keys_of_another_source_are_refused(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(GOOD.replace("source: digits", "source: digits\n  path: x"))
+    with pytest.raises(ConfigError, match="'path' is for source 'npz' or 'im"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("task", "losses", "temperature"),
+    [
+        ("classification", "soft_targets", 4),
+        ("segmentation", "soft_targets", 1),
+        ("multilabel", "sigmoid_targets", 1),
+        ("regression", "value_matching", 1),
+    ],
+)
+def test_every_task_has_a_distillation_of_its_own(
+    tmp_path, task, losses, temperature
+):
+    path = tmp_path / "config.yaml"
+    path.write_text(GOOD.replace("distill:\n  temperature: 3\n", ""))
+    config = load_config(path, [f"task={task}"])
+    assert [loss.name for loss in config.distill.losses] == [losses]
+    assert config.distill.temperature == temperature
+    chosen = load_config(path, [f"task={task}", "distill.temperature=3"])
+    assert chosen.distill.temperature == 3

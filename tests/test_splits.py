@@ -143,7 +143,7 @@ def test_class_only_in_test_is_told(tmp_path):
     _, splits = write(tmp_path, source())
     labels = np.zeros(100, int)
     labels[numbers(splits["test"])[:5]] = 3
-    with pytest.raises(ValueError, match=r"class 'd': only in test \(5 there"):
+    with pytest.raises(ValueError, match=r"class 'd': in test \(5 there"):
         write(tmp_path, source(labels=labels))
     record, _ = write(tmp_path, source(labels=labels), on_error="skip")
     assert record["skipped"] == [["class 'd'", "only in test (5 there)"]]

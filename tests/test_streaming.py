@@ -61,7 +61,8 @@ def test_shuffling_needs_no_more_memory_than_its_buffer(split, monkeypatch):
     monkeypatch.setattr("kd_tf.data.streaming._SHUFFLE_BUFFER_BYTES", 140)
     (epoch,) = epochs_of(split, epochs=1)
     assert sorted(epoch) == list(range(50))
-    # An example and its label take 14 bytes. With ten in the buffer none comes out more than ten places early.
+    # An example and its label take 14 bytes. With ten of them in the buffer
+    # none comes out more than ten places early.
     assert all(value < place + 10 for place, value in enumerate(epoch))
     assert epoch != sorted(epoch)
 
