@@ -64,7 +64,12 @@ def _parse(argv):
 def _run(arguments):
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.INFO)
-        logging.get_absl_handler().addFilter(_is_ours_or_a_warning)
+        handler = logging.get_absl_handler()
+        handler.addFilter(_is_ours_or_a_warning)
+        # One line that reads alike on a terminal, in a notebook, in a file.
+        handler.setFormatter(
+            stdlib_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+        )
     try:
         return _go(arguments)
     except KeyboardInterrupt:

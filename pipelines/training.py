@@ -1,6 +1,7 @@
 """What the stages that train have in common."""
 
 import dataclasses
+import importlib.util
 import math
 import os
 
@@ -302,6 +303,12 @@ def _compile(model, optimizer, config, workdir):
 def _tensorboard(stage, config, workdir):
     if not config.tensorboard:
         return []
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ValueError(
+            "TensorBoard's logs need its package. Allowed: pip install "
+            "tensorboard, or tensorboard: false. Received: tensorboard: true, "
+            "and no such package"
+        )
     folder = workdir.file(f"tensorboard/{stage}")
     return [keras.callbacks.TensorBoard(folder, write_graph=False)]
 

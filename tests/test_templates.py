@@ -16,6 +16,7 @@ QUICK = (
     "quantize.calibration_examples=8",
     "benchmark.runs=3",
     "budget.max_score_drop=1",
+    "tensorboard=true",
 )
 
 
@@ -88,3 +89,4 @@ def test_template_runs_on_a_folder_of_its_kind(tmp_path, name, made):
     # Where it is, how good, how much longer: a line an epoch, no bars.
     assert "teach: epoch 1 of 1, 0 s left, val_" in done.stderr
     assert "\b" not in done.stderr + done.stdout
+    assert list((tmp_path / "run" / "tensorboard" / "distill").glob("*"))
