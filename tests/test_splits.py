@@ -146,7 +146,9 @@ def test_class_only_in_test_is_told(tmp_path):
     with pytest.raises(ValueError, match=r"class 'd': in test \(5 there"):
         write(tmp_path, source(labels=labels))
     record, _ = write(tmp_path, source(labels=labels), on_error="skip")
-    assert record["skipped"] == [["class 'd'", "in test (5 there), never in train"]]
+    assert record["skipped"] == [
+        ["class 'd'", "in test (5 there), never in train"]
+    ]
 
 
 def test_label_that_is_no_class_is_refused(tmp_path):
