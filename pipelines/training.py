@@ -23,8 +23,6 @@ from kd_tf.tasks import TASKS
 from pipelines.config_losses import LOSS_ARGUMENTS, Ramp
 from pipelines.progress import ProgressLines
 
-_CHECKED_EXAMPLES = 256
-
 
 def start(config):
     """Makes what follows depend on the seed alone, not on what ran before."""
@@ -60,7 +58,8 @@ def _check_rate(network, sample_rate):
 def check(model, name, config, workdir):
     """Refuses a model that does not fit the data, before time is spent."""
     found = workdir.record("prepare")["result"]
-    raw = _split(workdir, "validation").examples()[:_CHECKED_EXAMPLES]
+    # No more than a batch at once: scenes and big models fill the memory.
+    raw = _split(workdir, "validation").examples()[: config.data.batch_size]
     examples = normalization(config, workdir)(raw)
     if examples.shape != raw.shape:
         raise ValueError(
