@@ -32,7 +32,7 @@ def over_seeds(config, results_path):
     runs = []
     for seed in SEEDS:
         folder = pathlib.Path(arguments.workdir) / f"seed{seed}"
-        runs.append(_run(config, seed, folder, arguments.set))
+        runs.append(run_config(config, seed, folder, arguments.set))
         results = {
             "environment": made_with,
             "runs": runs,
@@ -42,7 +42,15 @@ def over_seeds(config, results_path):
         pathlib.Path(results_path).write_text(text)
 
 
-def _run(config, seed, folder, overrides):
+def run_config(config, seed, folder, overrides):
+    """Runs a config into a folder and returns what was measured.
+
+    Args:
+        config: Name of the config.
+        seed: Its seed.
+        folder: `pathlib.Path` of the run.
+        overrides: List of `SECTION.KEY=VALUE`.
+    """
     command = [sys.executable, "-m", "pipelines.run"]
     command += ["--config", str(ROOT / "configs" / f"{config}.yaml")]
     command += ["--workdir", str(folder), "--set", f"seed={seed}"]
@@ -51,7 +59,7 @@ def _run(config, seed, folder, overrides):
     measured = run_measured(command)
     # A missed budget is a result, too; anything else is a fault.
     if measured["exit_status"] not in (0, 3):
-        raise SystemExit(f"seed {seed} ended with {measured['exit_status']}")
+        raise SystemExit(f"{folder} ended with {measured['exit_status']}")
     report = json.loads((folder / "report.json").read_text())
     records = {
         path.stem: json.loads(path.read_text())["seconds"]
