@@ -96,6 +96,9 @@ def _read(label, folder):
     if lacking:
         told = f"{path} without {', '.join(sorted(lacking))}"
         raise ValueError(_not_finished(folder, told))
+    if "task" not in results["stages"].get("prepare", {}):
+        told = f"{path} of a version that knew no tasks; run it again"
+        raise ValueError(_not_finished(folder, told))
     curves = os.path.join(folder, "verification", "curves.npz")
     # A run whose verification was turned off may have kept an older one's.
     verified = "verify" in results["stages"] and os.path.isfile(curves)
@@ -111,7 +114,7 @@ def _not_finished(folder, received):
 
 def _labels(folders):
     """The least of every path that tells it from the others."""
-    paths = [os.path.normpath(folder).split(os.sep) for folder in folders]
+    paths = [os.path.abspath(folder).split(os.sep) for folder in folders]
     for depth in range(1, max(map(len, paths)) + 1):
         labels = ["/".join(path[-depth:]) for path in paths]
         if len(set(labels)) == len(labels):

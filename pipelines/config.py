@@ -12,7 +12,14 @@ from pydantic_core import PydanticCustomError
 from kd_tf.models import MODEL_NAMES
 from kd_tf.tasks import TASKS
 from pipelines.config_data import Data
-from pipelines.config_losses import Loss, Section, StudentWeight, Temperature
+from pipelines.config_losses import (
+    CLASSES_ONLY,
+    VALUES_ONLY,
+    Loss,
+    Section,
+    StudentWeight,
+    Temperature,
+)
 from pipelines.config_models import MODEL_ARGUMENTS
 
 Count = Annotated[int, Field(ge=1)]
@@ -182,6 +189,12 @@ class Config(Section):
 
     def _needs(self):
         teacher, student, budget = self.teacher, self.student, self.budget
+        task = TASKS[self.task]
+        unfit = [
+            loss.name
+            for loss in self.distill.losses
+            if loss.name in (CLASSES_ONLY if task.has_values else VALUES_ONLY)
+        ]
         distils = self.distill.enabled and student.path is None
         limits = [key for key, limit in budget if limit is not None]
         return [
@@ -210,6 +223,27 @@ class Config(Section):
                 "no stage makes a student. Allowed: distill.enabled: true, "
                 "control.enabled: true, or student.path. Received: none of "
                 "them",
+            ),
+            (
+                "labels",
+                self.labels.dice_weight and not task.per_pixel,
+                "dice_weight is of masks. Allowed: task: segmentation, or "
+                f"no dice_weight. Received: task: {self.task}, "
+                f"dice_weight: {self.labels.dice_weight}",
+            ),
+            (
+                "labels",
+                self.labels.smoothing and task.has_values,
+                "smoothing is of classes. Allowed: 0 for a regression. "
+                f"Received: smoothing: {self.labels.smoothing}",
+            ),
+            (
+                "distill",
+                teacher.enabled and unfit,
+                "a loss does not fit the task. Allowed: "
+                + ", ".join(VALUES_ONLY)
+                + " and losses on layers for a regression, all others for "
+                f"classes. Received: task: {self.task}, {', '.join(unfit)}",
             ),
             (
                 "budget",

@@ -58,6 +58,7 @@ SOURCES = {
     "audio_folder": (("path", "sample_rate", "seconds"), ("label_pattern",)),
     "csv": (("path", "target"), ("features", "name_column")),
 }
+TABLES = ("csv", "diabetes")
 
 
 class Augment(Section):
@@ -123,12 +124,12 @@ class Data(Section):
         """Models see (value - mean) / std."""
         if not isinstance(data, dict):
             return data
-        mean, std = 0.0, 255.0
-        if data.get("source") in ("csv", "diabetes"):
-            mean = std = "auto"
+        scale = {}
+        if data.get("source") in TABLES:
+            scale = {"mean": "auto", "std": "auto"}
         elif data.get("seconds") is not None:
-            std = 32768.0
-        return {"mean": mean, "std": std, **data}
+            scale = {"std": 32768.0}
+        return {**scale, **data}
 
     @field_validator("std")
     @classmethod
@@ -166,6 +167,17 @@ class Data(Section):
             raise ValueError(
                 f"the key '{key}' is for source {' or '.join(owners)} alone. "
                 f"Received: source '{self.source}'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scale_can_be_measured(self):
+        has_none = self.source in SOURCES and self.source not in TABLES
+        if has_none and "auto" in (self.mean, self.std):
+            raise ValueError(
+                f"source '{self.source}' has no scale to be measured. "
+                f"Allowed: auto for {' and '.join(TABLES)}, else numbers. "
+                f"Received: mean={self.mean}, std={self.std}"
             )
         return self
 

@@ -86,6 +86,15 @@ LOSS_ARGUMENTS = {
     "probabilistic_transfer": _ON_LAYERS,
     "contrastive": {"temperature", *_ON_LAYERS},
 }
+# Losses that take answers for scores of classes, or for quantities.
+CLASSES_ONLY = (
+    "soft_targets",
+    "decoupled",
+    "dist",
+    "weighted_soft_labels",
+    "sigmoid_targets",
+)
+VALUES_ONLY = ("value_matching", "teacher_bounded")
 # Losses that nothing can be said to without layers.
 COMPARE_LAYERS = (
     "hint",

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from kd_tf.data.assignment import SPLITS, Cut, assign, find_leaks
+from kd_tf.data.assignment import (
+    SPLITS,
+    Cut,
+    assign,
+    check_apart,
+    find_leaks,
+)
 from kd_tf.data.sources import Examples
 
 
@@ -88,6 +94,13 @@ def test_every_group_may_be_drawn():
         for seed in range(60)
     }
     assert drawn == set("abcde")
+
+
+def test_groups_of_the_sources_own_test_part_are_kept_apart():
+    train = Examples(2, None, ["a_1", "b_1"])
+    check_apart(train, Examples(1, None, ["c_1"]), "^(.)_")
+    with pytest.raises(ValueError, match="shares groups .*Received: b"):
+        check_apart(train, Examples(1, None, ["b_2"]), "^(.)_")
 
 
 def test_name_without_a_group_is_refused():

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -195,3 +197,22 @@ def test_spec_augment_silences_time_and_band():
     assert (after < 1e-2 * before.mean()).mean() > 0.01
     power = np.square(np.asarray(found[0])).reshape(-1, 50).mean(axis=1)
     assert power.min() < power.max() / 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape", "dtype", "received"),
+    [
+        ({"flip": "both"}, (5,), "float32", "flip for float32 of shape (5,)"),
+        ({"shift": 0.1}, (5,), "float32", "shift for float32 of shape (5,)"),
+        ({"noise": 0.1}, (4, 4, 3), "uint8", "noise for uint8 of shape (4, 4"),
+        ({"colour": 0.1}, (800,), "int16", "colour for int16 of shape (800,)"),
+        ({"rotate": "quarter"}, (4, 6, 3), "uint8", "shape (4, 6, 3)"),
+    ],
+)
+def test_changes_of_other_examples_are_refused(
+    arguments, shape, dtype, received
+):
+    examples = np.zeros((2, *shape), dtype)
+    with pytest.raises(ValueError, match=re.escape(received)):
+        Augmentation(2, **arguments).check(examples)
+    Augmentation(2, mixup=0.2).check(examples)

@@ -105,6 +105,12 @@ def remove_report(folder):
     (folder / "report.json").unlink()
 
 
+def older_version(folder):
+    stages = json.loads((folder / "report.json").read_text())["stages"]
+    del stages["prepare"]["task"]
+    hand_made.change(folder, stages=stages)
+
+
 def other_task(folder):
     hand_made.change(folder, stages=hand_made.stages("values"))
 
@@ -115,6 +121,7 @@ def other_task(folder):
         (spoil_json, "second is no finished run. Allowed: folders of runs"),
         (spoil_form, "report.json without config, environment, seed, stages"),
         (remove_report, "second is no finished run. Allowed: folders of runs"),
+        (older_version, "report.json of a version that knew no tasks"),
         (other_task, "Allowed: runs of one task. Received: first: segment"),
     ],
 )

@@ -164,6 +164,28 @@ WRONG = [
         "or no limits. Received: verify.enabled: false, max_size_kb",
     ),
     (
+        ("prune:", "labels: {dice_weight: 1}\nprune:"),
+        "FILE:11: dice_weight is of masks. Allowed: task: segmentation, or no "
+        "dice_weight. Received: task: classification, dice_weight: 1.0",
+    ),
+    (
+        ("distill:", "task: regression\nlabels: {smoothing: 0.1}\ndistill:"),
+        "FILE:10: smoothing is of classes. Allowed: 0 for a regression. "
+        "Received: smoothing: 0.1",
+    ),
+    (
+        ("temperature: 3", "losses: [{name: teacher_bounded}]"),
+        "FILE:9: a loss does not fit the task. Allowed: value_matching, "
+        "teacher_bounded and losses on layers for a regression, all others "
+        "for classes. Received: task: classification, teacher_bounded",
+    ),
+    (
+        ("source: digits", "source: digits\n  mean: auto"),
+        "FILE:2: data: source 'digits' has no scale to be measured. Allowed: "
+        "auto for csv and diabetes, else numbers. Received: mean=auto, "
+        "std=255.0",
+    ),
+    (
         "distill.temprature=4",
         "--set distill.temprature=4: distill has no key 'temprature'. Did "
         "you mean 'temperature'?",

@@ -216,3 +216,26 @@ def test_a_regression_answers_in_the_units_of_its_targets(tmp_path):
     found = FileModel(tmp_path / "int8.tflite")(rows)
     error = np.abs(found - expected).max(axis=0)
     assert (error < 0.05 * np.ptp(expected, axis=0)).all()
+
+
+def test_values_of_other_units_keep_their_digits_in_int8(tmp_path):
+    # In one scale, the second would have the steps of the first.
+    model = build_model("mlp", (4,), 2, hidden=[8], dropout=0.0)
+    model.save(tmp_path / "model.keras")
+    values = {"mean": [100.0, -3.0], "std": [20.0, 0.01]}
+    convert_to_tflite(
+        tmp_path / "model.keras",
+        tmp_path / "model.tflite",
+        example=Rows((4,), "float32"),
+        mean=0.0,
+        std=1.0,
+        values=values,
+        time_limit_s=120,
+    )
+    x = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+    path = tmp_path / "int8.tflite"
+    record = quantize_tflite(tmp_path / "model.tflite", path, "int8", x)
+    assert "FULLY_CONNECTED" not in record["in_float"]
+    expected = model.predict(x, verbose=0) * values["std"] + values["mean"]
+    error = FileModel(path)(x) - expected
+    assert (error.std(0) < 0.1 * expected.std(0)).all()

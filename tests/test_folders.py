@@ -467,6 +467,22 @@ def test_only_so_many_unknown_colours_are_told(tmp_path):
     assert "numbers not among the classes: 2 in 1 pixels, 3" in what
 
 
+def test_tall_masks_are_decoded_to_their_last_row(tmp_path):
+    # Strip by strip, and what is strange is counted over all of them.
+    numbers = np.random.default_rng(0).integers(0, 2, (600, 3))
+    save(tmp_path / "images/a.png", noise(600, 3))
+    save(tmp_path / "masks/a.png", indices(numbers))
+    source = segmentation_folder_source(
+        tmp_path, classes={"a": 0, "b": 1}, image_size=(600, 3)
+    )
+    ((_, _, masks),) = source.train.chunks()
+    np.testing.assert_array_equal(masks[0], numbers)
+    numbers[[5, 300, 599], 1] = 7
+    save(tmp_path / "masks/a.png", indices(numbers))
+    assert not list(source.train.chunks())
+    assert source.problems[0][1].endswith("classes: 7 in 3 pixels")
+
+
 def test_class_only_in_test_is_told(tmp_path):
     for i in range(8):
         numbers = np.full((4, 4), i // 7)
@@ -487,7 +503,12 @@ REFUSED = {
     "number too large": ({"a": 0, "b": 256}, (), "Received: 256"),
     "same pixel twice": ({"a": "#ff0000", "b": "red"}, (), "the same pixel"),
     "ignored of another kind": ({"a": 0, "b": 1}, ["#ffffff"], "#ffffff"),
-    "no colour": ({"a": "#000000", "b": "rot"}, (), "rot"),
+    "class ignored": ({"a": 0, "b": 1}, [1], "both a class and ignored"),
+    "no colour": (
+        {"a": "#000000", "b": "rot"},
+        (),
+        "Allowed: '#rrggbb' or a colour's name; .*Received: 'rot'",
+    ),
 }
 
 

@@ -320,6 +320,15 @@ def test_arguments_that_cannot_be_are_refused(name, changes, message):
         build(name, **changes)
 
 
+def test_a_download_that_fails_is_told_with_what_else_there_is(monkeypatch):
+    def fails(**arguments):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", fails)
+    with pytest.raises(ValueError, match="path of a file, or null. Rec.*URL"):
+        build("keras_application", weights="imagenet")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -12,6 +12,7 @@ from kd_tf.reporting.tables import (
     as_table,
     main_table,
     result_rows,
+    scores_table,
     sparsity_table,
 )
 from kd_tf.reporting.training import scheduled
@@ -101,7 +102,16 @@ def test_sparsity_says_what_was_skipped_and_why():
     assert re.search(r"\| b +\| +4 \| +\| frozen", table)
 
 
+def test_a_score_that_is_no_number_is_an_empty_cell():
+    found = hand_made.stages("values")
+    found["verify"]["models"]["teacher"]["r2"] = float("nan")
+    [teacher, *_] = result_rows(found)
+    assert "test_score" not in teacher
+    assert "nan" not in scores_table(found, result_rows(found))
+
+
 def test_a_bar_in_a_name_is_no_border_of_a_table():
+    assert "a\\|b" in as_table([["1", "1"]], ["class", "a|b"])
     assert "a\\|b" in as_table([["a|b", "1"]], ["class", "times"])
     assert "a|b" in as_table([["a|b", "1"]], ["class", "times"], "html")
 

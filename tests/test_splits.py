@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import os
 
@@ -222,3 +223,37 @@ def test_full_disk_is_noticed_before_writing(tmp_path, monkeypatch):
         write(tmp_path, source())
     assert caught.value.errno == errno.ENOSPC
     assert not list(tmp_path.iterdir())
+
+
+def test_moments_are_those_of_small_changes_of_great_numbers(tmp_path):
+    # As seconds since 1970: squares lose what tells them apart.
+    x = 1.6e9 + np.random.default_rng(0).uniform(0, 600, (1000, 1))
+    x = np.concatenate([x, np.full_like(x, 1.6e9)], axis=1)
+    labels = np.arange(1000) % 2
+    data = Source(
+        class_names=["even", "odd"],
+        example=Rows((2,), "float64"),
+        train=Examples(1000, lambda: [(np.arange(1000), x, labels)]),
+        test=None,
+    )
+    record, splits = write(tmp_path, data)
+    std = splits["train"].examples()[:, 0].std()
+    # What stands still is divided by 1.
+    np.testing.assert_allclose(record["examples_scale"]["std"], [std, 1])
+
+
+@pytest.mark.parametrize(
+    ("task", "shape"),
+    [
+        ("classification", (1,)),
+        ("regression", ()),
+        ("multilabel", (3,)),
+        ("segmentation", (3, 2)),
+    ],
+)
+def test_targets_of_another_shape_are_refused(tmp_path, task, shape):
+    data = dataclasses.replace(
+        source(), task=task, target=Rows(shape, "float32")
+    )
+    with pytest.raises(ValueError, match="targets do not fit the task"):
+        write(tmp_path, data)

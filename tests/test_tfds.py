@@ -280,6 +280,10 @@ PETS_REFUSED = {
     "no classes": ({"classes": None}, "have no classes. Allowed.*: None"),
     "no such name": ({"name_key": "a/b"}, "no such feature.*: 'a/b'"),
     "no one size": ({"image_size": None}, "have no fixed size"),
+    "length of images": (
+        {"seconds": 1.0},
+        "holds masks. Allowed for them: image_size, .*Received: seconds",
+    ),
 }
 
 

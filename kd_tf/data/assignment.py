@@ -81,6 +81,30 @@ def assign(examples, cut, rank, *, has_test):
     return split_of
 
 
+def check_apart(train, test, group):
+    """Refuses groups that the source's own test part shares with the rest.
+
+    Args:
+        train: `Examples` with names.
+        test: `Examples`, with names too.
+        group: Regular expression, as of a `Cut`.
+
+    Raises:
+        ValueError: if there is one.
+    """
+    groups = [
+        {_group_of(name, group) for name in examples.names}
+        for examples in (train, test)
+    ]
+    shared = sorted(groups[0] & groups[1])
+    if shared:
+        raise ValueError(
+            "The source's own test split shares groups with the rest. "
+            "Allowed: no data.group, or one that the source has kept apart. "
+            f"Received: {', '.join(shared[:10])}"
+        )
+
+
 def find_leaks(examples, split_of, kept):
     """Looks for the same file, by content, in two splits.
 

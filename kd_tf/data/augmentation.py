@@ -16,6 +16,8 @@ from kd_tf.tasks import IGNORED
 
 # Every change draws from a stream of its own.
 _FLIP, _ROTATE, _CROP, _COLOUR, _MIXUP, _SHIFT, _NOISE, _MASK = range(8)
+_OF_IMAGES = ("flip", "rotate", "crop", "colour")
+_OF_SOUND = ("shift", "noise", "spec_augment")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,36 @@ class Augmentation:
     shift: float | None = None
     noise: float | None = None
     spec_augment: float | None = None
+
+    def check(self, examples):
+        """Refuses what these examples cannot go through.
+
+        Args:
+            examples: Array (N, H, W, C) of pixels, (N, S) of samples, or of
+                anything else, which `mixup` alone can change.
+
+        Raises:
+            ValueError: if so.
+        """
+        is_sound = examples.ndim == 2 and examples.dtype == "int16"
+        for names, fits, what in (
+            (_OF_IMAGES, examples.ndim == 4, "images"),
+            (_OF_SOUND, is_sound, "int16 recordings"),
+        ):
+            asked = [n for n in names if getattr(self, n) is not None]
+            if asked and not fits:
+                raise ValueError(
+                    f"Examples cannot be changed so. Allowed: "
+                    f"{', '.join(names)} for {what} alone. Received: "
+                    f"{', '.join(asked)} for {examples.dtype} of shape "
+                    f"{examples.shape[1:]}"
+                )
+        if self.rotate == "quarter" and examples.shape[1] != examples.shape[2]:
+            raise ValueError(
+                "A quarter turn would cut these images. Allowed: rotate: "
+                "quarter for square images, or an angle in degrees. Received: "
+                f"shape {examples.shape[1:]}"
+            )
 
     def __call__(self, x, y, seed):
         """Changes a batch.

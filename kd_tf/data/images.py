@@ -68,8 +68,18 @@ def as_array(image):
 
 
 def parse_colour(text):
-    """(red, green, blue) of `#rrggbb` or a colour's name."""
-    return ImageColor.getrgb(text)[:3]
+    """(red, green, blue) of `#rrggbb` or a colour's name.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    try:
+        return ImageColor.getrgb(text)[:3]
+    except ValueError as error:
+        raise ValueError(
+            "A pixel is no colour. Allowed: '#rrggbb' or a colour's name; "
+            f"class numbers without quotes. Received: '{text}'"
+        ) from error
 
 
 def _eight_bits(image):
@@ -91,7 +101,8 @@ class _decoding:
     def __enter__(self):
         try:
             with warnings.catch_warnings():
-                # Scenes of satellites are as large as they are.
+                # Scenes of satellites are large; Pillow refuses those of more
+                # than twice its limit all the same.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 self._image = Image.open(self._path)
         except Exception as error:

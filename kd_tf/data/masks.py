@@ -1,5 +1,7 @@
 """Masks: images whose pixels stand for classes."""
 
+import collections
+
 import numpy as np
 from PIL import Image
 
@@ -8,6 +10,7 @@ from kd_tf.data.images import parse_colour
 from kd_tf.tasks import IGNORED
 
 _COLOURS_TOLD = 5
+_STRIP = 256  # rows of a mask that are decoded together
 
 
 class MaskDecoder:
@@ -37,7 +40,11 @@ class MaskDecoder:
                 f"number a class. Received: {classes}"
             )
         for pixel in ignored:
-            self._number_of.setdefault(self._key(pixel), IGNORED)
+            if self._number_of.setdefault(self._key(pixel), IGNORED) != IGNORED:
+                raise ValueError(
+                    "A pixel is both a class and ignored. Allowed: ignored "
+                    f"pixels that no class has. Received: {pixel!r}"
+                )
 
     @property
     def palette(self):
@@ -63,15 +70,28 @@ class MaskDecoder:
         Raises:
             BadFile: if it has pixels that stand for nothing.
         """
+        width, height = mask.size
+        numbers = np.zeros((height, width), "uint8")
+        unknown = collections.Counter()
+        # A whole scene would take a dozen times its bytes.
+        for top in range(0, height, _STRIP):
+            strip = mask.crop((0, top, width, min(top + _STRIP, height)))
+            numbers[top : top + _STRIP] = self._decode(strip, unknown)
+        if unknown:
+            raise BadFile(f"its mask {name} has {self._tell(unknown)}")
+        return numbers
+
+    def _decode(self, mask, unknown):
+        """Class numbers; pixels that stand for nothing go to `unknown`."""
         keys = self._keys(mask)
         numbers = np.zeros(keys.shape, "uint8")
-        unknown = np.ones(keys.shape, bool)
+        is_known = np.zeros(keys.shape, bool)
         for key, number in self._number_of.items():
             here = keys == key
             numbers[here] = number
-            unknown &= ~here
-        if unknown.any():
-            raise BadFile(f"its mask {name} has {self._tell(keys[unknown])}")
+            is_known |= here
+        found, counts = np.unique(keys[~is_known], return_counts=True)
+        unknown.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
         return numbers
 
     def _key(self, pixel):
@@ -96,13 +116,12 @@ class MaskDecoder:
         rgb = np.asarray(mask.convert("RGB"), dtype="int32")
         return rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
 
-    def _tell(self, keys):
-        found, counts = np.unique(keys, return_counts=True)
-        order = np.argsort(-counts)[:_COLOURS_TOLD]
+    def _tell(self, unknown):
         told = [
-            f"{self._write(found[i])} in {counts[i]:,} pixels" for i in order
+            f"{self._write(key)} in {count:,} pixels"
+            for key, count in unknown.most_common(_COLOURS_TOLD)
         ]
-        more = len(found) - len(told)
+        more = len(unknown) - len(told)
         return (
             ("colours" if self._is_colour else "numbers")
             + f" not among the classes: {', '.join(told)}"

@@ -12,7 +12,12 @@ import shutil
 
 import numpy as np
 
-from kd_tf.data.assignment import SPLITS, assign, find_leaks
+from kd_tf.data.assignment import (
+    SPLITS,
+    assign,
+    check_apart,
+    find_leaks,
+)
 from kd_tf.data.writing import SplitWriter
 from kd_tf.tasks import TASKS
 
@@ -74,13 +79,16 @@ def write_splits(source, folder, cut, *, seed, on_error="stop"):
         what was skipped.
 
     Raises:
-        ValueError: if data is bad, a split would be empty, or the same file
-            is in two splits.
+        ValueError: if targets are not what the task asks, data is bad, a
+            split would be empty, or the same file is in two splits.
         OSError: if the disk has no room.
     """
+    _check_targets(source)
     _check_room(source, folder)
     rank = np.random.default_rng(seed).permutation(source.train.count)
     split_of = assign(source.train, cut, rank, has_test=source.test is not None)
+    if source.test is not None and cut.group:
+        check_apart(source.train, source.test, cut.group)
     sizes = dict(
         zip(SPLITS, np.bincount(split_of, minlength=3).tolist(), strict=True)
     )
@@ -175,6 +183,19 @@ def _check_complete(promised, counts, problems):
             f"The source ended early. Allowed: {sum(promised.values()):,} "
             "examples, as promised, or problems that say why there are fewer. "
             f"Received: {sum(counts.values()):,}"
+        )
+
+
+def _check_targets(source):
+    """Scores would broadcast what does not fit, and be wrong in silence."""
+    task, count = TASKS[source.task], len(source.class_names)
+    allowed = () if source.task == "classification" else (count,)
+    if task.per_pixel:
+        allowed = source.example.shape[:2]
+    if source.target.shape != allowed:
+        raise ValueError(
+            f"The targets do not fit the task. Allowed: shape {allowed} for "
+            f"{source.task} of {count} names. Received: {source.target.shape}"
         )
 
 

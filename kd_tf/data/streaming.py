@@ -64,7 +64,12 @@ def training_stream(
     Returns:
         The dataset of (float32 (B, ...), targets (B, ...)), and the number of
         steps an epoch.
+
+    Raises:
+        ValueError: if these examples cannot be augmented so.
     """
+    if augment is not None:
+        augment.check(split.examples())
     examples, row_bytes = _records(split)
     count = split.count
     buffer = int(np.clip(_SHUFFLE_BUFFER_BYTES // row_bytes, 1, count))

@@ -10,6 +10,12 @@ import tempfile
 from kd_tf.data.sources import Examples, Source
 from kd_tf.data.tfds_readers import image_reader, mask_reader, recording_reader
 
+_ARGUMENTS = {
+    "images": ("image_size",),
+    "masks": ("image_size", "classes", "ignored"),
+    "recordings": ("seconds",),
+}
+
 
 def tfds_source(
     name,
@@ -52,6 +58,13 @@ def tfds_source(
     builder = _find_builder(tfds, name)
     features = builder.info.features
     keys, kind = _keys_and_kind(tfds, name, builder.info, target_key)
+    given = {
+        "image_size": image_size,
+        "classes": classes,
+        "ignored": ignored,
+        "seconds": seconds,
+    }
+    _check_given(name, kind, [key for key, value in given.items() if value])
     if kind == "recordings":
         reader = recording_reader(name, features, keys, seconds)
     elif kind == "masks":
@@ -132,6 +145,15 @@ def _keys_and_kind(tfds, name, info, target_key):
         + ". Received: "
         + (", ".join(type(f).__name__ for f in found) or "no such keys")
     )
+
+
+def _check_given(name, kind, given):
+    unused = [key for key in given if key not in _ARGUMENTS[kind]]
+    if unused:
+        raise ValueError(
+            f"TFDS data set '{name}' holds {kind}. Allowed for them: "
+            f"{', '.join(_ARGUMENTS[kind])}. Received: {', '.join(unused)}"
+        )
 
 
 def _find_feature(name, features, key):

@@ -19,8 +19,9 @@ class SplitWriter:
         self._task = TASKS[source.task]
         self._num_classes = len(source.class_names)
         self._per_class = np.zeros(self._num_classes, int)
-        is_table = source.example.dtype.startswith("float")
-        self._scale = _Moments() if is_table else None
+        is_float = source.example.dtype.startswith("float")
+        has_scale = is_float and source.sample_rate is None
+        self._scale = _Moments() if has_scale else None
         self._moments = _Moments() if self._task.has_values else None
         self._filled = np.zeros(size, bool)
         self._x = _RowFile(split.x_path, size, source.example)
@@ -67,13 +68,20 @@ class SplitWriter:
 
 
 class _Moments:
-    """Mean and standard deviation along the first axis, as rows come."""
+    """Mean and standard deviation of each last axis's entry, as rows come."""
 
     def __init__(self):
         self._count, self._sum, self._square = 0, 0.0, 0.0
+        self._origin = None
 
     def update(self, values):
-        values = values.astype(float)
+        if not len(values):
+            return
+        values = values.reshape(-1, values.shape[-1]).astype(float)
+        if self._origin is None:
+            # Squares of what is far from zero would swallow the differences.
+            self._origin = values[0]
+        values = values - self._origin
         self._count += len(values)
         self._sum = self._sum + values.sum(axis=0)
         self._square = self._square + np.square(values).sum(axis=0)
@@ -82,9 +90,8 @@ class _Moments:
         mean = self._sum / self._count
         variance = self._square / self._count - mean**2
         # What never changes tells nothing, and must not be divided by 0.
-        moves = variance > 1e-12 * self._square / self._count
-        std = np.where(moves, np.sqrt(np.maximum(variance, 0)), 1)
-        return {"mean": mean.tolist(), "std": std.tolist()}
+        std = np.where(variance > 0, np.sqrt(np.maximum(variance, 0)), 1)
+        return {"mean": (mean + self._origin).tolist(), "std": std.tolist()}
 
 
 class _RowFile:

@@ -35,8 +35,8 @@ def keras_application(input_shape, num_classes, *, backbone, weights, dropout):
         `keras.Model` answering logits; the backbone is its layer `backbone`.
 
     Raises:
-        ValueError: if there is no such backbone, or an example is no image
-            that it takes.
+        ValueError: if there is no such backbone, an example is no image that
+            it takes, or its weights cannot be had.
 
     Reference:
         https://keras.io/api/applications
@@ -51,9 +51,21 @@ def keras_application(input_shape, num_classes, *, backbone, weights, dropout):
     x = inputs
     if input_shape[2] == 1:
         x = layers.Concatenate(name="three_channels")([x, x, x])
-    body = build(
-        include_top=False, weights=weights, input_shape=(*input_shape[:2], 3)
-    )
+    try:
+        body = build(
+            include_top=False,
+            weights=weights,
+            input_shape=(*input_shape[:2], 3),
+        )
+    except Exception as error:
+        # What Keras raises when a download fails has no name of its own.
+        if type(error) is not Exception:
+            raise
+        raise ValueError(
+            "its weights cannot be downloaded. Allowed: weights: imagenet "
+            "where there is a network, the path of a file, or null. Received: "
+            f"{error}"
+        ) from error
     x = _with_names_of_its_own(body)(x)
     x = layers.GlobalAveragePooling2D(name="average")(x)
     x = layers.Dropout(dropout, name="dropout")(x)

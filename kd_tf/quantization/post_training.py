@@ -37,7 +37,8 @@ def quantize_tflite(float_path, quantized_path, recipe_name, examples):
         quantized_path: File to write.
         recipe_name: `weight_only_int8` (weights int8, arithmetic float) or
             `int8` (weights, activations and answer int8; no float left but
-            in a log-mel front end).
+            in a log-mel front end, in the scaling of a table's columns, and
+            in that of a regression's several values).
         examples: Array (N, ...) of raw training examples, to learn the range
             of every activation from: its least and greatest value.
 
@@ -112,7 +113,7 @@ def _input_name(flatbuffer):
 
 def _float_recipe(flatbuffer):
     """Leaves a log-mel spectrogram or a table's columns, and all that they
-    are made from, in float.
+    are made from, in float; and several values, with all made from them.
 
     A power spectrum spans far more than 8 bits; its logarithm does not. Of
     the constants the mel bands alone become int8: they are the largest, and
@@ -120,29 +121,28 @@ def _float_recipe(flatbuffer):
     """
     model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
     graph = model.subgraphs[0]
-    makers = {i: op for op in graph.operators for i in op.outputs}
-    scopes = {}
-    waiting = [
-        op for op in graph.operators if _IN_FLOAT.search(_scope(graph, op))
-    ]
-    while waiting:
-        op = waiting.pop()
-        if id(op) not in scopes:
-            scopes[id(op)] = _scope(graph, op)
-            waiting += [makers[i] for i in op.inputs if i in makers]
+    makers = {i: [op] for op in graph.operators for i in op.outputs}
+    inward = _reached(graph, _IN_FLOAT, lambda op: op.inputs, makers)
+    users = collections.defaultdict(list)
+    for op in graph.operators:
+        for i in op.inputs:
+            users[i].append(op)
+    outward = _reached(graph, _OUT_IN_FLOAT, lambda op: op.outputs, users)
     manager = recipe_manager.RecipeManager()
-    for scope in sorted(scopes.values()):
+    for scope in sorted(inward | outward):
         manager.add_quantization_config(
             f"^{re.escape(scope)}$",
             qtyping.TFLOperationName.ALL_SUPPORTED,
             algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE,
         )
-    if scopes:
-        manager.add_quantization_config(
-            ".*",
-            qtyping.TFLOperationName.INPUT,
-            algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE,
-        )
+    for scopes, end in ((inward, "INPUT"), (outward, "OUTPUT")):
+        if scopes:
+            manager.add_quantization_config(
+                ".*",
+                qtyping.TFLOperationName[end],
+                algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE,
+            )
+    if inward:
         manager.add_weight_only_config(
             _IN_FLOAT.pattern + "bands/",
             qtyping.TFLOperationName.FULLY_CONNECTED,
@@ -152,8 +152,24 @@ def _float_recipe(flatbuffer):
 
 
 # The layer `LogMel`, which Keras may count: log_mel/, log_mel_1/; and what
-# `kd_tf.export` does to tables, whose columns no one scale would fit.
+# `kd_tf.export` does to columns and values, which no one scale would fit.
 _IN_FLOAT = re.compile(r"(?:^|/)(?:log_mel(?:_\d+)?|scale_columns)/")
+_OUT_IN_FLOAT = re.compile(r"(?:^|/)scale_values/")
+
+
+def _reached(graph, pattern, ways, neighbours):
+    """Names of the operators that fit, and of all they lead to."""
+    scopes = {}
+    waiting = [
+        op for op in graph.operators if pattern.search(_scope(graph, op))
+    ]
+    while waiting:
+        op = waiting.pop()
+        if id(op) not in scopes:
+            scopes[id(op)] = _scope(graph, op)
+            for i in ways(op):
+                waiting += neighbours.get(i, ())
+    return set(scopes.values())
 
 
 def _scope(graph, op):

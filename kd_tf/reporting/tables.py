@@ -167,19 +167,24 @@ def examples_table(found, tablefmt="github"):
 
 
 def numbers_of(stages, row):
-    """All that verify found of a model as Keras has it, or of a file."""
+    """All that verify found of a model as Keras has it, or of a file.
+
+    A score that is no number, as R² of a single example, was not measured.
+    """
     verified = stages.get("verify", {})
     files = verified.get("files", {})
-    return verified.get("models", {}).get(row, files.get(row, {}))
+    found = verified.get("models", {}).get(row, files.get(row, {}))
+    return {key: value for key, value in found.items() if value == value}
 
 
 def as_table(cells, headers, tablefmt="github"):
     """Text of a table whose first column is words."""
     if tablefmt == "github":
         # A bar in a name of somebody's class is no border.
-        cells = [
-            [str(cell).replace("|", "\\|") for cell in row] for row in cells
-        ]
+        headers, *cells = (
+            [str(cell).replace("|", "\\|") for cell in row]
+            for row in (headers, *cells)
+        )
     columns = zip(*cells, strict=True) if cells else [()] * len(headers)
     aligned = ["right" if all(map(_is_number, c)) else "left" for c in columns]
     return tabulate(
