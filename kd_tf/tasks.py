@@ -18,8 +18,7 @@ class Task:
     Attributes:
         score: What a model is chosen and judged by; more is better.
         title: The score in words.
-        distills: Losses of a distillation that names none: (name,
-            temperature or None).
+        distills: Loss and temperature of a distillation that names none.
         count: (targets (n, ...), C) -> int array (C,): how often each class
             is among them. Refuses targets that are none.
         decide: Answers (N, ..., C) -> what they say: class numbers (N, ...),
@@ -32,7 +31,7 @@ class Task:
 
     score: str
     title: str
-    distills: tuple[str, float | None]
+    distills: tuple[str, float]
     count: Callable
     decide: Callable
     per_pixel: bool = False
@@ -119,7 +118,7 @@ TASKS = {
     "regression": Task(
         score="r2",
         title="R²",
-        distills=("value_matching", None),
+        distills=("value_matching", 1.0),
         count=_count_values,
         decide=lambda values: values,
         has_values=True,

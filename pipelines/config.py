@@ -75,7 +75,7 @@ class Distill(Section):
     """
 
     enabled: bool = True
-    temperature: Temperature = 1.0  # of losses on answers that name none
+    temperature: Temperature  # of losses on answers that name none
     student_weight: StudentWeight = 0.1  # of the labels; the rest is theirs
     losses: list[Loss] = Field(min_length=1)
 
@@ -170,9 +170,7 @@ class Config(Section):
             return config
         name, temperature = task.distills
         given = config.get("distill", {})
-        defaults = {"losses": [{"name": name}]}
-        if temperature is not None:
-            defaults["temperature"] = temperature
+        defaults = {"losses": [{"name": name}], "temperature": temperature}
         return {**config, "distill": {**defaults, **given}}
 
     @model_validator(mode="after")

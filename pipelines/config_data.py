@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from kd_tf.data.assignment import Cut
 from pipelines.config_losses import Section
 
 
@@ -108,8 +109,9 @@ class Data(Section):
     name_column: str | None = None  # of a table, for group and patterns
     args: dict[str, Any] | None = None  # of a function of your own
     on_error: Literal["stop", "skip"] = "stop"
-    validation_share: Share = 0.1
-    test_share: Share = 0.2  # only where the source has no test part
+    validation_share: Share = Cut.validation_share
+    # Only where the source has no test part.
+    test_share: Share = Cut.test_share
     group: Pattern | None = None  # what no two splits share
     validation_pattern: Pattern | None = None
     test_pattern: Pattern | None = None

@@ -30,6 +30,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main():
+    # As `python -m` does: models and sources of one's own lie here.
+    sys.path.insert(0, os.getcwd())
     if sys.argv[1:2] == ["compare"]:
         from pipelines import compare
 

@@ -40,7 +40,8 @@ def prepare(config, workdir, scratch):
     if source.task != config.task:
         raise ValueError(
             "The data does not fit the task. Allowed: task: "
-            f"{source.task}. Received: task: {config.task}"
+            f"{source.task}, or for masks task: multilabel with "
+            f"data.present_share. Received: task: {config.task}"
         )
     cut = Cut(**{key: getattr(config.data, key) for key in _CUT})
     result = write_splits(

@@ -130,7 +130,7 @@ def test_page_of_every_kind(tmp_path, kind):
     assert len(page) < 4e6
     assert "&lt;cat&gt;" in page
     assert "<cat>" not in page
-    assert "Examples left out: 1" in page
+    assert "Told of the data and gone on: 1" in page
     assert not re.search(r'(src|href)="(?!#|data:)', page)
     assert json.loads((tmp_path / "report.json").read_text())["rows"]
     for name in names[4:]:

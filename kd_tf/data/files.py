@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-_WORKERS = min(8, os.cpu_count() or 1)
+_WORKERS = min(4, os.cpu_count() or 1)
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 RECORDINGS = (".flac", ".wav")
 
@@ -104,7 +104,7 @@ def read_in_order(names, counts, read, problems):
         files = iter(zip(names, starts, strict=False))
         ahead = [
             (name, start, pool.submit(read, name))
-            for name, start in itertools.islice(files, 2 * _WORKERS)
+            for name, start in itertools.islice(files, _WORKERS + 1)
         ]
         while ahead:
             name, start, future = ahead.pop(0)

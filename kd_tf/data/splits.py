@@ -172,7 +172,8 @@ def _check_not_empty(sizes):
         if size < 1:
             raise ValueError(
                 f"The {name} split is empty. Allowed: at least one example in "
-                "each of train, validation and test. Received: "
+                "each of train, validation and test; files and groups are "
+                "never parted. Received: "
                 + ", ".join(f"{key} {value}" for key, value in sizes.items())
             )
 

@@ -94,5 +94,7 @@ def _data(prepared):
     skipped = prepared.get("skipped", [])
     if skipped:
         make = partial(tables.as_table, skipped, ["example", "why"])
-        found.append(Table(make, f"Examples left out: {len(skipped)}"))
+        found.append(
+            Table(make, f"Told of the data and gone on: {len(skipped)}")
+        )
     return Section("Data", tables=tuple(found))

@@ -104,6 +104,9 @@ def sparsity_table(pruning, tablefmt="github"):
     return as_table(cells, headers, tablefmt)
 
 
+_SCORE_TITLES = {"ece": "calibration error"}
+
+
 def scores_table(stages, rows, tablefmt="github"):
     """Whatever else was scored on the test split, a column a score."""
     score = TASKS[stages["prepare"]["task"]].score
@@ -119,7 +122,8 @@ def scores_table(stages, rows, tablefmt="github"):
         for row, found in zip(rows, scores, strict=True)
         if found
     ]
-    headers = ["model", *(key.replace("_", " ") for key in keys)]
+    titles = [_SCORE_TITLES.get(key, key.replace("_", " ")) for key in keys]
+    headers = ["model", *titles]
     return as_table(cells, headers, tablefmt) if keys and cells else ""
 
 
