@@ -1,8 +1,7 @@
 """A source of somebody's own."""
 
-import importlib
-
 from kd_tf.data.sources import Source
+from kd_tf.extensions import imported
 
 
 def custom_source(name, **arguments):
@@ -18,15 +17,7 @@ def custom_source(name, **arguments):
     Raises:
         ValueError: if there is no such function, or it returns none.
     """
-    module_name, _, function_name = name.partition(":")
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"There is no source '{name}'. Allowed: 'package.module:function' "
-            f"that Python can import. Received: {error}"
-        ) from error
-    source = function(**arguments)
+    source = imported(name, "source")(**arguments)
     if not isinstance(source, Source):
         raise ValueError(
             f"'{name}' returns no source of data. Allowed: a "

@@ -5,7 +5,6 @@ value an example. If it has a parameter `labels`, it gets them.
 """
 
 import copy
-import importlib
 import inspect
 import numbers
 
@@ -13,6 +12,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from kd_tf.extensions import imported
 from kd_tf.losses.kinds import BOTH, LOSSES, Kind
 from kd_tf.losses.response import standardize_logits
 
@@ -208,7 +208,7 @@ def check_number(name, value):
 
 def _kind_of(loss):
     if isinstance(loss, str) and ":" in loss:
-        loss = _imported(loss)
+        loss = imported(loss, "loss")
     if isinstance(loss, str):
         if loss not in LOSSES:
             raise ValueError(
@@ -234,17 +234,6 @@ def _kind_of(loss):
         "A loss must be a name, a function (student, teacher), or a "
         f"keras.distillation.DistillationLoss. Received: {loss!r}"
     )
-
-
-def _imported(name):
-    module, _, function = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"Loss '{name}' cannot be imported. Allowed: "
-            f"'package.module:function'. Received: {error}"
-        ) from error
 
 
 def _as_function(keras_loss):

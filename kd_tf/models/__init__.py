@@ -5,7 +5,7 @@ A model is a function `(input_shape, num_classes, **arguments)` returning a
 within a process, and would differ between a run and its resumption.
 """
 
-import importlib
+from kd_tf.extensions import imported
 
 MODEL_NAMES = (
     "cnn",
@@ -38,16 +38,13 @@ def build_model(name, input_shape, num_classes, **arguments):
         ValueError: if there is no such model, or it cannot be built from
             these arguments.
     """
-    place = f"kd_tf.models.{name}:{name}" if name in MODEL_NAMES else name
-    module_name, _, function_name = place.partition(":")
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    if name not in MODEL_NAMES and ":" not in name:
         raise ValueError(
             f"There is no model '{name}'. Allowed: {', '.join(MODEL_NAMES)}, "
-            "or 'package.module:function' that Python can import. "
-            f"Received: {error}"
-        ) from error
+            f"or 'package.module:function'. Received: '{name}'"
+        )
+    place = f"kd_tf.models.{name}:{name}" if name in MODEL_NAMES else name
+    function = imported(place, "model")
     try:
         return function(tuple(input_shape), num_classes, **arguments)
     except (TypeError, ValueError) as error:
