@@ -90,8 +90,7 @@ CONFIGS = {
             r"data.label_pattern=^(\d)_",
             r"data.validation_pattern=_[1-5]\.wav",
             "teacher.args.units=4",
-            "student.args.filters=4",
-            "student.args.blocks=1",
+            "student.args.units=4",
         ],
         # Twelve by theo; of lucas's, 1, 3 and 5.
         {"train": 9, "validation": 3, "test": 12},
