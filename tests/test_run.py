@@ -47,7 +47,7 @@ def again(tiny_config, folder, *overrides):
 
 def starts(done):
     return [
-        line.split("] ")[1].split(":")[0]
+        line.split()[1].rstrip(":")  # after the time
         for line in done.stderr.splitlines()
         if ": starts (" in line
     ]
