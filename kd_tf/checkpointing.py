@@ -39,7 +39,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         first_eligible_epoch=0,
     ):
         super().__init__()
-        self._score = f"val_{score}"
+        self._score, self._key = score, f"val_{score}"
         self._state_path = os.path.join(folder, "state.npz")
         self._best_path = os.path.join(folder, "best.npz")
         self._student = student
@@ -78,11 +78,11 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 "that are numbers; try a lower learning rate. Received: "
                 + ", ".join(f"{key}={value}" for key, value in logs.items())
             )
-        if not logs.keys() >= {self._score, "val_loss"}:
+        if not logs.keys() >= {self._key, "val_loss"}:
             raise ValueError(
                 "There is nothing to choose the best epoch by. Allowed: a fit "
                 "with `validation_data` of a model compiled with the metric "
-                f"'{self._score[4:]}'. Received: {', '.join(logs)}"
+                f"'{self._score}'. Received: {', '.join(logs)}"
             )
         self.history.append(logs)
         if self.best_epoch == epoch:
@@ -97,7 +97,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
     def _rank(self, epoch):
         logs = self.history[epoch]
         # The negated number makes the earliest win among equals.
-        return logs[self._score], -logs["val_loss"], -epoch
+        return logs[self._key], -logs["val_loss"], -epoch
 
     def _variables(self):
         optimizer = self.model.optimizer.variables

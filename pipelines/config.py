@@ -19,6 +19,7 @@ from pipelines.config_losses import (
     Section,
     StudentWeight,
     Temperature,
+    check_name,
 )
 from pipelines.config_models import MODEL_ARGUMENTS
 
@@ -38,12 +39,7 @@ class Network(Section):
     @field_validator("model")
     @classmethod
     def _model_exists(cls, model):
-        if model is not None and model not in MODEL_NAMES and ":" not in model:
-            raise ValueError(
-                f"must be one of {', '.join(MODEL_NAMES)}, or "
-                "'package.module:function'"
-            )
-        return model
+        return None if model is None else check_name(model, MODEL_NAMES)
 
     @field_validator("args")
     @classmethod

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from kd_tf.data.assignment import Cut
-from pipelines.config_losses import Section
+from pipelines.config_losses import Section, check_name
 
 
 def _is_pattern(text):
@@ -144,12 +144,7 @@ class Data(Section):
     @field_validator("source")
     @classmethod
     def _source_exists(cls, source):
-        if source not in SOURCES and ":" not in source:
-            raise ValueError(
-                f"must be one of {', '.join(SOURCES)}, or "
-                "'package.module:function'"
-            )
-        return source
+        return check_name(source, SOURCES)
 
     @model_validator(mode="after")
     def _keys_are_of_the_source(self):

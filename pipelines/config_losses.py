@@ -25,6 +25,15 @@ class Section(BaseModel):
     )
 
 
+def check_name(name, names):
+    """Refuses what is neither one of the names nor a function's place."""
+    if name not in names and ":" not in name:
+        raise ValueError(
+            f"must be one of {', '.join(names)}, or 'package.module:function'"
+        )
+    return name
+
+
 class Ramp(Section):
     """A number that changes while training goes on, and then stays."""
 
@@ -129,12 +138,7 @@ class Loss(Section):
     @field_validator("name")
     @classmethod
     def _loss_exists(cls, name):
-        if name not in LOSS_ARGUMENTS and ":" not in name:
-            raise ValueError(
-                f"must be one of {', '.join(LOSS_ARGUMENTS)}, or "
-                "'package.module:function'"
-            )
-        return name
+        return check_name(name, LOSS_ARGUMENTS)
 
     @field_validator("pairs")
     @classmethod

@@ -3,7 +3,6 @@
 S samples a recording of fixed length.
 """
 
-import functools
 import math
 import os
 import re
@@ -15,9 +14,9 @@ from kd_tf.data.files import (
     BadFile,
     classify_files,
     list_files,
-    read_in_order,
+    one_a_file,
 )
-from kd_tf.data.sources import Examples, Rows, Source
+from kd_tf.data.sources import Rows, Source
 
 _INT16 = np.iinfo("int16")
 # Half the filter of `resample_poly`, in samples of the slower rate.
@@ -50,7 +49,6 @@ def audio_folder_source(path, *, sample_rate, seconds, label_pattern=None):
     problems = []
     names = list_files(path, RECORDINGS)
     class_names, number_of = classify_files(names, label_pattern, problems)
-    names = list(number_of)
 
     def read(name):
         file = os.path.join(path, name)
@@ -61,14 +59,7 @@ def audio_folder_source(path, *, sample_rate, seconds, label_pattern=None):
     return Source(
         class_names=class_names,
         example=Rows((length,), "int16"),
-        train=Examples(
-            len(names),
-            functools.partial(
-                read_in_order, names, [1] * len(names), read, problems
-            ),
-            names,
-            path,
-        ),
+        train=one_a_file(path, list(number_of), read, problems),
         test=None,
         sample_rate=sample_rate,
         problems=problems,

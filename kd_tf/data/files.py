@@ -1,11 +1,14 @@
 """Files of a folder, read a few at a time; bad ones are told by name."""
 
 import concurrent.futures
+import functools
 import itertools
 import os
 import re
 
 import numpy as np
+
+from kd_tf.data.sources import Examples
 
 _WORKERS = min(4, os.cpu_count() or 1)
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -85,6 +88,21 @@ def classify_files(names, pattern, problems):
         )
     numbers = {label: number for number, label in enumerate(classes)}
     return classes, {name: numbers[label] for name, label in found.items()}
+
+
+def one_a_file(folder, names, read, problems):
+    """`Examples` of files that hold one each.
+
+    Args:
+        folder: Where they lie.
+        names: The files, as paths below it.
+        read: File -> (x (1, ...), y (1, ...)); raises `BadFile`.
+        problems: List that the bad ones are appended to.
+    """
+    chunks = functools.partial(
+        read_in_order, names, [1] * len(names), read, problems
+    )
+    return Examples(len(names), chunks, names, folder)
 
 
 def read_in_order(names, counts, read, problems):

@@ -1,6 +1,5 @@
 """Images in folders, one folder a class."""
 
-import functools
 import os
 
 import numpy as np
@@ -9,10 +8,10 @@ from kd_tf.data.files import (
     IMAGES,
     classify_files,
     list_files,
-    read_in_order,
+    one_a_file,
 )
 from kd_tf.data.images import open_image, resize
-from kd_tf.data.sources import Examples, Rows, Source
+from kd_tf.data.sources import Rows, Source
 
 
 def image_folder_source(path, *, image_size, channels=3, label_pattern=None):
@@ -34,7 +33,6 @@ def image_folder_source(path, *, image_size, channels=3, label_pattern=None):
     problems = []
     names = list_files(path, IMAGES)
     class_names, number_of = classify_files(names, label_pattern, problems)
-    names = list(number_of)
 
     def read(name):
         image = open_image(os.path.join(path, name), channels)
@@ -44,14 +42,7 @@ def image_folder_source(path, *, image_size, channels=3, label_pattern=None):
     return Source(
         class_names=class_names,
         example=Rows((*image_size, channels), "uint8"),
-        train=Examples(
-            len(names),
-            functools.partial(
-                read_in_order, names, [1] * len(names), read, problems
-            ),
-            names,
-            path,
-        ),
+        train=one_a_file(path, list(number_of), read, problems),
         test=None,
         problems=problems,
     )

@@ -15,7 +15,6 @@ class SplitWriter:
     """
 
     def __init__(self, split, size, source):
-        self._split = split
         self._task = TASKS[source.task]
         self._num_classes = len(source.class_names)
         self._per_class = np.zeros(self._num_classes, int)
@@ -101,7 +100,7 @@ class _RowFile:
     """
 
     def __init__(self, path, size, rows):
-        self._path, self._rows, self._size = path, rows, size
+        self._rows, self._size = rows, size
         array = np.lib.format.open_memmap(
             path, "w+", dtype=rows.dtype, shape=(size, *rows.shape)
         )
