@@ -31,7 +31,7 @@ import numpy as np
 import tensorflow as tf
 
 import kd_tf
-from kd_tf.losses.kinds import LOSSES
+from kd_tf.distillation.loss_table import LOSSES
 from pipelines.provenance import environment
 
 SEEDS, TUNING_SEED = (1, 2, 3, 4, 5), 0
@@ -207,7 +207,7 @@ def balanced_weight(folder, name):
     distiller = under_teacher(folder, name, 1.0, TUNING_SEED)
     shares = distiller.diagnose(batches(folder, TUNING_SEED).take(1))
     shares = shares.gradient_share
-    pull = shares[distiller.transfers[0].name]
+    pull = shares[distiller.bound_losses[0].name]
     # A loss without a gradient on the first batch gets the weight 1.
     return shares["student_loss"] / pull if pull else 1.0
 

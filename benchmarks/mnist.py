@@ -39,7 +39,7 @@ def run(seed, arguments):
     seconds = sum(json.loads(r.read_text())["seconds"] for r in records)
     return {
         "seed": seed,
-        "delivered": status == 0,
+        "released": status == 0,
         "seconds": round(seconds, 1),
         "rows": {
             row["id"]: {

@@ -18,20 +18,20 @@ import keras
 import numpy as np
 
 import kd_tf
-from kd_tf.data.sources import Rows
+from kd_tf.data.sources.source import ArraySpec
 from kd_tf.models import MODEL_NAMES
 from kd_tf.models.cost import count_macs
-from pipelines.config_models import MODEL_ARGUMENTS
+from pipelines.config.models import MODEL_ARGUMENTS
 from pipelines.provenance import environment
 
 SEED, NUM_CLASSES, CALIBRATION, RUNS, WARMUP = 1, 10, 16, 200, 20
-SMALL, SECOND = Rows((32, 32, 3), "uint8"), Rows((16000,), "int16")
+SMALL, SECOND = ArraySpec((32, 32, 3), "uint8"), ArraySpec((16000,), "int16")
 EXAMPLES = {
     "ds_cnn": SECOND,
     "gru": SECOND,
-    "keras_application": Rows((96, 96, 3), "uint8"),
+    "keras_application": ArraySpec((96, 96, 3), "uint8"),
     "transformer": SECOND,
-    "unet": Rows((128, 128, 3), "uint8"),
+    "unet": ArraySpec((128, 128, 3), "uint8"),
 }
 RESULTS = pathlib.Path(__file__).with_suffix(".json")
 
@@ -100,7 +100,7 @@ def timed(path):
 
 
 def table(rows):
-    """Rows of Markdown: shape, parameters, MACs, kB and ms."""
+    """ArraySpec of Markdown: shape, parameters, MACs, kB and ms."""
     lines = []
     for row in rows:
         kinds = [row[kind] for kind in ("float", "int8")]

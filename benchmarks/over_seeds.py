@@ -67,7 +67,7 @@ def run_config(config, seed, folder, overrides):
     }
     return {
         "seed": seed,
-        "delivered": measured["exit_status"] == 0,
+        "released": measured["exit_status"] == 0,
         "peak_memory_mb": _peak(measured, sum(records.values())),
         "stage_seconds": records,
         "seconds": round(sum(records.values()), 1),

@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 import kd_tf
-from kd_tf.losses.kinds import LOSSES
+from kd_tf.distillation.loss_table import LOSSES
 from pipelines.provenance import environment
 
 SEED, BATCH, ROUNDS, STEPS, TEMPERATURE, WEIGHT = 1, 128, 7, 6, 4.0, 0.5
@@ -105,7 +105,7 @@ def main():
 
 
 def table(rows):
-    """Rows of Markdown: milliseconds, and ratios to the sum."""
+    """ArraySpec of Markdown: milliseconds, and ratios to the sum."""
     lines = []
     for row in rows:
         ms, ratios = row["median_ms"], row["ratio_to_sum"]
@@ -196,15 +196,15 @@ def contenders(loss, models, pairs, batch):
 def loss_alone(distiller, batch):
     """Value and gradient of the loss on activations that are there already."""
     x, y = batch
-    transfer = distiller.transfers[0]
+    bound_loss = distiller.bound_losses[0]
     teacher = distiller.frozen_teacher(x)
     student = distiller.tapped_student(x, training=True)
-    adapted = transfer.trainable_variables
+    adapted = bound_loss.trainable_variables
 
     def value_and_gradient(x, y):
         with tf.GradientTape() as tape:
             tape.watch((student.answers, student.activations))
-            value = transfer.loss(student, teacher, y, None, 0)
+            value = bound_loss.loss(student, teacher, y, None, 0)
         inputs = (student.answers, student.activations, adapted)
         return tape.gradient(value, inputs, unconnected_gradients="zero")
 

@@ -85,7 +85,7 @@ def plan(config, workdir):
     """
     rows, outcomes, running = [], {}, []
     for stage in STAGES:
-        off = why_off(stage.name, config)
+        off = reason_disabled(stage.name, config)
         waits_for = [name for name in stage.after if name in running]
         if off:
             rows.append((stage.name, "off", off))
@@ -105,7 +105,7 @@ def plan(config, workdir):
     return rows
 
 
-def why_off(stage, config):
+def reason_disabled(stage, config):
     """Why a config leaves a stage out, or None if it does not."""
     if stage == "distill" and config.student.path:
         return None
@@ -160,7 +160,9 @@ def models_made(config):
         "student": "distill",
         "pruned": "prune",
     }
-    return [m for m, stage in stages.items() if not why_off(stage, config)]
+    return [
+        m for m, stage in stages.items() if not reason_disabled(stage, config)
+    ]
 
 
 def unpruned(config):
@@ -169,10 +171,10 @@ def unpruned(config):
 
 
 def last_model(config):
-    """The model that becomes the delivered file."""
+    """The model that becomes the released file."""
     return "pruned" if config.prune.enabled else unpruned(config)
 
 
-def delivered(config):
-    """Name of the file that may be delivered."""
-    return config.quantize.deliver if config.quantize.enabled else "float"
+def released(config):
+    """Name of the file that may be released."""
+    return config.quantize.release if config.quantize.enabled else "float"

@@ -6,7 +6,7 @@ import platform
 import subprocess
 
 from kd_tf import __version__
-from kd_tf.benchmarking import machine
+from kd_tf.edge.benchmarking import machine
 
 _PACKAGES = (
     "tensorflow",

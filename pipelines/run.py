@@ -2,7 +2,7 @@
 
 `python -m pipelines.run compare RUN RUN...` is another: `pipelines.compare`.
 
-Exit status: 0 the file is delivered, 2 the input is at fault, 3 the file
+Exit status: 0 the file is released, 2 the input is at fault, 3 the file
 misses its budget and is refused.
 """
 
@@ -22,7 +22,8 @@ from absl import app, flags, logging  # noqa: E402
 from absl.flags import argparse_flags  # noqa: E402
 from tabulate import tabulate  # noqa: E402
 
-from pipelines import config_io, plan, stages  # noqa: E402
+from pipelines import plan, stages  # noqa: E402
+from pipelines.config import loading as config_io  # noqa: E402
 from pipelines.provenance import environment  # noqa: E402
 from pipelines.workdir import FolderInUse, Workdir, outcome  # noqa: E402
 
@@ -115,7 +116,7 @@ def _walk(config, workdir):
     workdir.write_text("run.json", json.dumps(started, indent=1))
     outcomes = {}
     for stage in plan.STAGES:
-        if plan.why_off(stage.name, config) is None:
+        if plan.reason_disabled(stage.name, config) is None:
             key = plan.key_of(stage, config, outcomes)
             record = _finished(stage.name, key, config, workdir)
             outcomes[stage.name] = outcome(record)

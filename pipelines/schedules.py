@@ -1,6 +1,6 @@
 """What a config moves while stages train, for the report to draw."""
 
-from pipelines.config_losses import Ramp
+from pipelines.config.losses import Ramp
 
 
 def schedules(config):

@@ -12,26 +12,26 @@ import shutil
 import numpy as np
 
 import kd_tf
-from kd_tf.data.assignment import SPLITS, Cut
-from kd_tf.data.sources import Rows
-from kd_tf.data.splits import Split, write_splits
-from kd_tf.scoring import save_arrays
+from kd_tf.data.sources.source import ArraySpec
+from kd_tf.data.splitting.assignment import SPLITS, SplitSettings
+from kd_tf.data.splitting.splits import Split, write_splits
+from kd_tf.edge.verification import examples_to_show
 from kd_tf.tasks import TASKS
-from kd_tf.verification import worth_showing
-from pipelines.config_io import dump_config
+from kd_tf.tasks.scoring import save_arrays
+from pipelines.config.loading import dump_config
 from pipelines.opening import open_source
 from pipelines.plan import (
     STAGES,
-    delivered,
     last_model,
     models_made,
+    reason_disabled,
+    released,
     unpruned,
-    why_off,
 )
 from pipelines.provenance import environment
 from pipelines.schedules import schedules
 
-_CUT = [field.name for field in dataclasses.fields(Cut)]
+_SPLIT_SETTINGS = [field.name for field in dataclasses.fields(SplitSettings)]
 
 
 def prepare(config, workdir, scratch):
@@ -41,9 +41,11 @@ def prepare(config, workdir, scratch):
         raise ValueError(
             "The data does not fit the task. Allowed: task: "
             f"{source.task}, or for masks task: multilabel with "
-            f"data.present_share. Received: task: {config.task}"
+            f"data.present_fraction. Received: task: {config.task}"
         )
-    cut = Cut(**{key: getattr(config.data, key) for key in _CUT})
+    cut = SplitSettings(
+        **{key: getattr(config.data, key) for key in _SPLIT_SETTINGS}
+    )
     result = write_splits(
         source,
         scratch,
@@ -57,26 +59,26 @@ def prepare(config, workdir, scratch):
 
 def teach(config, workdir, scratch):
     """Trains the teacher, or takes the one handed in, and scores it."""
-    return _train_or_take(
+    return _train_or_load(
         "teach", config.teacher, "teacher", config, workdir, scratch
     )
 
 
 def control(config, workdir, scratch):
     """Trains the student on labels alone: what distillation has to beat."""
-    return _train_or_take(
+    return _train_or_load(
         "control", config.student, "control", config, workdir, scratch
     )
 
 
 def distill(config, workdir, scratch):
     """Trains the same student, from the same weights, under the teacher."""
-    return _train_or_take(
+    return _train_or_load(
         "distill", config.student, "student", config, workdir, scratch
     )
 
 
-def _train_or_take(stage, network, name, config, workdir, scratch):
+def _train_or_load(stage, network, name, config, workdir, scratch):
     from pipelines import training
 
     training.start(config)
@@ -145,7 +147,7 @@ def quantize(config, workdir, scratch):
             )
             files.append(f"{recipe}.tflite")
         except kd_tf.QuantizationError as error:
-            if recipe == config.quantize.deliver:
+            if recipe == config.quantize.release:
                 raise
             not_made[recipe] = str(error)
     result = {
@@ -158,7 +160,7 @@ def quantize(config, workdir, scratch):
 
 
 def export(config, workdir, scratch):
-    """Converts every model, and seals the file that may be delivered."""
+    """Converts every model, and seals the file that may be released."""
     final, files, not_converted = last_model(config), [], {}
     for model in models_made(config):
         if config.quantize.enabled and model == final:
@@ -171,7 +173,7 @@ def export(config, workdir, scratch):
                 raise
             not_converted[model] = str(error)
     if config.quantize.enabled:
-        origin = workdir.file(f"tflite/{config.quantize.deliver}.tflite")
+        origin = workdir.file(f"tflite/{config.quantize.release}.tflite")
     else:
         origin = os.path.join(scratch, f"{final}.tflite")
     sealed = os.path.join(scratch, "candidate.tflite")
@@ -179,7 +181,7 @@ def export(config, workdir, scratch):
     names = workdir.record("prepare")["result"]["class_names"]
     kd_tf.add_labels(sealed, names)
     result = {
-        "delivered": delivered(config),
+        "released": released(config),
         "made_from": final,
         "not_converted": not_converted,
     }
@@ -194,18 +196,18 @@ def verify(config, workdir, scratch):
     num_classes = len(workdir.record("prepare")["result"]["class_names"])
     split = Split.in_folder(workdir.file("data"), "test")
     models = {
-        _keras(name): training.answerer(config, workdir, name)
+        _keras(name): training.predict_function(config, workdir, name)
         for name in models_made(config)
     }
     files = _files(config, workdir)
-    twins = {
+    references = {
         row: _keras(row if _keras(row) in models else last_model(config))
         for row in files
     }
     models.update({row: kd_tf.FileModel(path) for row, path in files.items()})
-    results, arrays, losses = kd_tf.judge(
+    results, arrays, losses = kd_tf.evaluate_models(
         models,
-        twins,
+        references,
         split.batches(config.data.batch_size),
         config.task,
         num_classes,
@@ -213,7 +215,7 @@ def verify(config, workdir, scratch):
     limits = _limits(config, workdir, results)
     rows = {row: found for row, found in arrays.items() if row in files}
     save_arrays(os.path.join(scratch, "curves.npz"), rows)
-    shown = worth_showing(losses[delivered(config)], config.task)
+    shown = examples_to_show(losses[released(config)], config.task)
     _save_shown(
         os.path.join(scratch, "shown.npz"), shown, split, models, config
     )
@@ -221,7 +223,7 @@ def verify(config, workdir, scratch):
         "models": {m: results[_keras(m)] for m in models_made(config)},
         "files": {row: results[row] for row in files},
         "limits": [str(limit) for limit in limits],
-        "missed": [str(limit) for limit in limits if not limit.kept],
+        "missed": [str(limit) for limit in limits if not limit.met],
     }
     return _from(scratch, "verification", ["curves.npz", "shown.npz"]), result
 
@@ -239,7 +241,7 @@ def report(config, workdir, scratch):
     records = {
         stage.name: workdir.record(stage.name)
         for stage in STAGES
-        if stage.name != "report" and not why_off(stage.name, config)
+        if stage.name != "report" and not reason_disabled(stage.name, config)
     }
     results = {
         "name": config.name,
@@ -270,7 +272,9 @@ def _convert(config, workdir, model, folder):
     kd_tf.convert_to_tflite(
         workdir.file(f"models/{model}.keras"),
         path,
-        example=Rows(tuple(found["example_shape"]), found["example_dtype"]),
+        example=ArraySpec(
+            tuple(found["example_shape"]), found["example_dtype"]
+        ),
         **config.data.scale(found["examples_scale"]),
         values=found["targets"],
         time_limit_s=config.export.time_limit_s,
@@ -285,8 +289,8 @@ def _files(config, workdir):
     if config.quantize.enabled:
         recipes = workdir.record("quantize")["result"]["recipes"]
         names.update({recipe: recipe for recipe in recipes})
-    # The very file that may be delivered, labels and all.
-    names[delivered(config)] = "candidate"
+    # The very file that may be released, labels and all.
+    names[released(config)] = "candidate"
     return {
         row: workdir.file(f"tflite/{name}.tflite")
         for row, name in names.items()
@@ -314,7 +318,7 @@ def _save_shown(path, numbers, split, models, config):
 
 
 def _limits(config, workdir, results):
-    budget, row = config.budget, delivered(config)
+    budget, row = config.budget, released(config)
     path = _files(config, workdir)[row]
     limits = [kd_tf.Limit("answers_not_finite", 0, results[row]["not_finite"])]
     if budget.max_score_drop is not None:

@@ -12,16 +12,16 @@ import tensorflow as tf
 import kd_tf
 from kd_tf import schedules
 from kd_tf.data.augmentation import Augmentation
-from kd_tf.data.splits import Split
+from kd_tf.data.splitting.splits import Split
 from kd_tf.data.streaming import (
     Normalization,
     evaluation_stream,
     training_stream,
 )
-from kd_tf.objectives import label_loss, score_metrics
 from kd_tf.tasks import TASKS
-from pipelines.config_losses import LOSS_ARGUMENTS, Ramp
-from pipelines.progress import ProgressLines
+from kd_tf.tasks.objectives import label_loss, score_metrics
+from kd_tf.training.progress import ProgressLines
+from pipelines.config.losses import LOSS_ARGUMENTS, Ramp
 
 
 def start(config):
@@ -242,7 +242,7 @@ def evaluation(config, workdir, split):
     )
 
 
-def answerer(config, workdir, name):
+def predict_function(config, workdir, name):
     """Function from raw examples (n, ...) to a model's answers.
 
     A regression's answers are in the units of its targets, as those of its
@@ -315,7 +315,9 @@ def _tensorboard(stage, config, workdir):
 def _variables_of_adapters(trainer, student):
     if trainer is student:
         return []
-    return [v for transfer in trainer.transfers for v in transfer.variables]
+    return [
+        v for bound_loss in trainer.bound_losses for v in bound_loss.variables
+    ]
 
 
 def _cost_of_adapters(trainer, student):

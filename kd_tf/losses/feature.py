@@ -10,7 +10,7 @@ or grids, an adapter (`kd_tf/adapters.py`) makes them equal.
 from keras import ops
 
 from kd_tf.losses.grids import resize_grid
-from kd_tf.losses.lengths import unit
+from kd_tf.losses.normalization import l2_normalize
 
 
 def hint_loss(student, teacher):
@@ -56,8 +56,8 @@ def attention_transfer_loss(student, teacher):
         gradient at 0.
     """
     student, teacher = _features(student, teacher, "grid")
-    student = unit(ops.sum(ops.square(student), axis=-1))
-    teacher = unit(ops.sum(ops.square(teacher), axis=-1))
+    student = l2_normalize(ops.sum(ops.square(student), axis=-1))
+    teacher = l2_normalize(ops.sum(ops.square(teacher), axis=-1))
     return ops.sum(ops.square(student - teacher), axis=-1)
 
 
@@ -133,7 +133,10 @@ def neuron_selectivity_loss(student, teacher):
         and 4.1.
     """
     student, teacher = _features(student, teacher, "grid")
-    student, teacher = unit(student, axis=1), unit(teacher, axis=1)
+    student, teacher = (
+        l2_normalize(student, axis=1),
+        l2_normalize(teacher, axis=1),
+    )
 
     def mean_kernel(a, b):
         return ops.mean(ops.square(_products(a, b)), axis=(1, 2))
@@ -191,7 +194,10 @@ def inter_channel_loss(student, teacher):
         the channels brought to length 1 as in the authors' code.
     """
     student, teacher = _features(student, teacher, "width")
-    student, teacher = unit(student, axis=1), unit(teacher, axis=1)
+    student, teacher = (
+        l2_normalize(student, axis=1),
+        l2_normalize(teacher, axis=1),
+    )
     difference = _products(student, student) - _products(teacher, teacher)
     return ops.mean(ops.square(difference), axis=(1, 2))
 

@@ -10,7 +10,7 @@ On several devices each sees the relations within its own share of the batch.
 
 from keras import ops
 
-from kd_tf.losses.lengths import LEAST_SQUARE, unit
+from kd_tf.losses.normalization import LEAST_SQUARE, l2_normalize
 
 
 def rkd_distance_loss(student, teacher):
@@ -68,7 +68,9 @@ def similarity_preserving_loss(student, teacher):
         Tung and Mori, 2019, https://arxiv.org/abs/1907.09682, section 3.1.
     """
     student, teacher = _embeddings(student, teacher)
-    difference = unit(_products(student)) - unit(_products(teacher))
+    difference = l2_normalize(_products(student)) - l2_normalize(
+        _products(teacher)
+    )
     return ops.mean(ops.square(difference), axis=-1)
 
 
@@ -92,7 +94,7 @@ def correlation_congruence_loss(student, teacher, gamma=0.4):
     student, teacher = _embeddings(student, teacher)
 
     def kernel(x):
-        return ops.exp(-2 * gamma * (1 - _products(unit(x))))
+        return ops.exp(-2 * gamma * (1 - _products(l2_normalize(x))))
 
     return ops.mean(ops.square(kernel(student) - kernel(teacher)), axis=-1)
 
@@ -115,7 +117,7 @@ def probabilistic_transfer_loss(student, teacher):
     student, teacher = _embeddings(student, teacher)
 
     def log_neighbours(x):
-        kernel = 0.5 * (1 + _products(unit(x)))
+        kernel = 0.5 * (1 + _products(l2_normalize(x)))
         kernel = ops.maximum(kernel, LEAST_SQUARE)
         return ops.log(kernel / ops.sum(kernel, axis=-1, keepdims=True))
 
@@ -149,7 +151,9 @@ def contrastive_loss(student, teacher, temperature=0.1):
             "The embeddings must have the same width. Received: student "
             f"(B, {student.shape[-1]}), teacher (B, {teacher.shape[-1]})"
         )
-    cosines = ops.matmul(unit(student), ops.transpose(unit(teacher)))
+    cosines = ops.matmul(
+        l2_normalize(student), ops.transpose(l2_normalize(teacher))
+    )
     log_picked = ops.log_softmax(cosines / temperature, axis=-1)
     return -ops.diagonal(log_picked)
 
@@ -189,7 +193,7 @@ def _scaled_distances(x):
 
 def _cosines_at_each(x):
     differences = ops.expand_dims(x, 0) - ops.expand_dims(x, 1)
-    directions = unit(differences)
+    directions = l2_normalize(differences)
     return ops.matmul(directions, ops.transpose(directions, (0, 2, 1)))
 
 

@@ -8,7 +8,7 @@ The caller weighs and averages. No gradient flows into the teacher.
 
 from keras import ops
 
-from kd_tf.losses.lengths import LEAST_SQUARE, unit
+from kd_tf.losses.normalization import LEAST_SQUARE, l2_normalize
 
 
 def soft_target_loss(student_logits, teacher_logits, temperature=4.0):
@@ -137,7 +137,10 @@ def dist_loss(
     student = ops.softmax(student / temperature, axis=-1)
     teacher = ops.softmax(teacher / temperature, axis=-1)
     over_classes = 0.5 * ops.sum(
-        ops.square(unit(_centred(student)) - unit(_centred(teacher))), axis=-1
+        ops.square(
+            l2_normalize(_centred(student)) - l2_normalize(_centred(teacher))
+        ),
+        axis=-1,
     )
     axes = tuple(range(len(student.shape) - 1))
     num_answers = ops.cast(ops.size(student[..., 0]), "float32")
@@ -145,8 +148,8 @@ def dist_loss(
     # times their number, so that the mean is what the paper writes.
     over_answers = (num_answers / 2) * ops.mean(
         ops.square(
-            unit(_centred(student, axes), axes)
-            - unit(_centred(teacher, axes), axes)
+            l2_normalize(_centred(student, axes), axes)
+            - l2_normalize(_centred(teacher, axes), axes)
         ),
         axis=-1,
     )

@@ -5,7 +5,7 @@ A model is a function `(input_shape, num_classes, **arguments)` returning a
 within a process, and would differ between a run and its resumption.
 """
 
-from kd_tf.extensions import imported
+from kd_tf.entry_points import load_entry_point
 
 MODEL_NAMES = (
     "cnn",
@@ -44,7 +44,7 @@ def build_model(name, input_shape, num_classes, **arguments):
             f"or 'package.module:function'. Received: '{name}'"
         )
     place = f"kd_tf.models.{name}:{name}" if name in MODEL_NAMES else name
-    function = imported(place, "model")
+    function = load_entry_point(place, "model")
     try:
         return function(tuple(input_shape), num_classes, **arguments)
     except (TypeError, ValueError) as error:

@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from kd_tf.models.log_mel import LogMel
-from kd_tf.models.positions import Positions
+from kd_tf.models.position_embedding import PositionEmbedding
 
 
 def count_macs(model):
@@ -161,7 +161,7 @@ _KNOWN = {
     (layers.Bidirectional,): _bidirectional,
     (layers.MultiHeadAttention,): _attention,
     (LogMel,): _log_mel,
-    (layers.Embedding, layers.LayerNormalization, Positions): _nothing,
+    (layers.Embedding, layers.LayerNormalization, PositionEmbedding): _nothing,
 }
 _UNCOUNTED = {
     "AdditiveAttention",

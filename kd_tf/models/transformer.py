@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from kd_tf.models.log_mel import as_sequence
-from kd_tf.models.positions import Positions
+from kd_tf.models.position_embedding import PositionEmbedding
 
 
 def transformer(
@@ -51,7 +51,7 @@ def transformer(
         x = _patches(inputs, width, patch)
     else:
         x = layers.Dense(width, name="embed")(as_sequence(inputs, log_mel))
-    x = Positions(name="positions")(x)
+    x = PositionEmbedding(name="positions")(x)
     for i in range(1, depth + 1):
         x = _block(x, width, heads, dropout, f"block_{i}")
     x = layers.LayerNormalization(name="norm")(x)

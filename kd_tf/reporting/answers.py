@@ -8,8 +8,8 @@ import numpy as np
 from kd_tf.reporting import quality, tables
 from kd_tf.reporting.examples import Shown, example_pictures
 from kd_tf.reporting.layout import Section, Table
-from kd_tf.scoring import load_arrays
 from kd_tf.tasks import TASKS
+from kd_tf.tasks.scoring import load_arrays
 
 _OF_CLASS = {
     "iou_per_class": "IoU",
@@ -67,7 +67,7 @@ def class_scores(stages, row, arrays):
 def _compared(stages, known):
     """{row: title} of teacher, student and file, as far as known, it last."""
     exported = stages["export"]
-    wanted = ("teacher", exported["made_from"], exported["delivered"])
+    wanted = ("teacher", exported["made_from"], exported["released"])
     return {row: tables.TITLES[row] for row in wanted if row in known}
 
 
@@ -96,7 +96,7 @@ def _class_pictures(arrays, titles, names):
 
 
 def _confusion(stages, arrays, names):
-    found = arrays[stages["export"]["delivered"]]
+    found = arrays[stages["export"]["released"]]
     if "confusion" not in found:
         return Section("Confusion")
     picture = quality.confusion_picture(

@@ -11,8 +11,8 @@ from kd_tf.reporting.layout import Section, Table
 from kd_tf.reporting.page import render, write_files
 from kd_tf.reporting.tradeoff import tradeoff_pictures
 from kd_tf.reporting.training import ROLES, over_epochs, overlaid
-from kd_tf.scoring import load_arrays
 from kd_tf.tasks import TASKS
+from kd_tf.tasks.scoring import load_arrays
 
 _LONGEST = 24  # letters of a label in a picture
 _COLUMNS = {
@@ -47,15 +47,15 @@ class Run:
         return self.results["stages"]
 
     @property
-    def delivered(self):
-        return self.stages["export"]["delivered"]
+    def released(self):
+        return self.stages["export"]["released"]
 
     def arrays(self):
-        """What there is to draw of the delivered file, or {}."""
+        """What there is to draw of the released file, or {}."""
         if not self.verification:
             return {}
         path = os.path.join(self.verification, "curves.npz")
-        return load_arrays(path).get(self.delivered, {})
+        return load_arrays(path).get(self.released, {})
 
 
 def write_comparison(runs, differences, folder):
@@ -115,7 +115,7 @@ def _results(runs, task):
 def _figures(run):
     """What the first table has of a run; what was not measured is absent."""
     rows = {row["id"]: row for row in run.results["rows"]}
-    file = rows[run.delivered]
+    file = rows[run.released]
     found = {
         row: rows[row].get("test_score")
         for row in ("teacher", "control", "student")
@@ -178,7 +178,7 @@ def _training(runs, task):
 def _classes(runs, arrays):
     columns, names, headers = [], {}, []
     for run in runs:
-        found = class_scores(run.stages, run.delivered, arrays[run.label])
+        found = class_scores(run.stages, run.released, arrays[run.label])
         if found:
             score, scores = found
             of_class = dict(

@@ -16,7 +16,7 @@ def headline(stages, rows):
         List of sentences; what was not measured is not spoken of.
     """
     found = {row["id"]: row for row in rows}
-    file = found[stages["export"]["delivered"]]
+    file = found[stages["export"]["released"]]
     teacher = found["teacher"]
     task = TASKS[stages["prepare"]["task"]]
     sentences = [

@@ -1,7 +1,7 @@
 """What the answers to the test split are worth, drawn.
 
 Shapes: C classes, T thresholds, N examples, V values. `arrays` are those of
-`kd_tf.scoring`, by row of the table.
+`kd_tf.tasks.scoring`, by row of the table.
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ def precision_recall_pictures(arrays, titles, class_names):
     """The micro-average, and class by class; of many classes the hardest.
 
     Args:
-        arrays: {row: arrays}, the delivered file last.
+        arrays: {row: arrays}, the released file last.
         titles: {row: in words}.
         class_names: C names.
 

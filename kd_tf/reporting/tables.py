@@ -60,7 +60,7 @@ def result_rows(stages):
     """
     exported = stages["export"]
     titles = dict(TITLES)
-    if exported["delivered"] != "float":
+    if exported["released"] != "float":
         del titles["float"]
     score = TASKS[stages["prepare"]["task"]].score
     rows = []

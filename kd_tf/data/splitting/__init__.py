@@ -1,0 +1,1 @@
+"""Sources to training, validation and test splits on disk."""

@@ -1,1 +1,0 @@
-"""Passes that take weights away."""

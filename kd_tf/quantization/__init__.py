@@ -1,1 +1,0 @@
-"""Smaller numbers for weights and activations."""

@@ -1,0 +1,195 @@
+"""The one pattern of all tables: a row names a function, and is its spec.
+
+A loss, a model, a data source, a task, a compression pass, a quantization
+recipe is one row of one table. Types, ranges, defaults and descriptions of
+its arguments are those of the function's own signature and docstring, which
+are read from the source, so that reading a table starts no TensorFlow.
+"""
+
+import ast
+import builtins
+import collections.abc
+import dataclasses
+import functools
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from kd_tf import ranges
+from kd_tf.entry_points import load_entry_point, parse_function
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "required"
+
+
+REQUIRED = _Required()
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """One argument of a function, as its source has it.
+
+    Attributes:
+        name: The parameter.
+        annotation: Type, with a range if it is one of `kd_tf.ranges`;
+            `typing.Any` where it has none that can be read.
+        default: Default value, or `REQUIRED`.
+        description: Its entry in the docstring, on one line.
+    """
+
+    name: str
+    annotation: Any
+    default: Any
+    description: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """One row of a table.
+
+    Attributes:
+        function: `"package.module:function"`, imported by `load` alone.
+    """
+
+    function: str
+
+    # Parameters that the caller fills in, whoever wrote the function.
+    supplied: ClassVar[tuple[str, ...]] = ()
+
+    def load(self) -> Callable[..., Any]:
+        """Imports the function."""
+        return load_entry_point(self.function)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the signature is known; if not, any argument may be right."""
+        return parse_function(self.function) is not None
+
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        """{name: argument} of all that a user may set, in order."""
+        found = read_arguments(self.function)
+        return {n: a for n, a in found.items() if n not in self.supplied}
+
+    @property
+    def summary(self) -> str:
+        """First line of the function's docstring."""
+        node = parse_function(self.function)
+        text = (node and ast.get_docstring(node)) or ""
+        return text.partition("\n")[0]
+
+
+S = TypeVar("S", bound=Spec)
+
+
+class Table(dict[str, S], Generic[S]):
+    """Specs by name. A row that is added is known everywhere.
+
+    Args:
+        what: What a row is, in messages: "loss", "model".
+        rows: {name: spec}.
+        own: Function from `"package.module:function"` to the spec of a
+            function of the user's own; None where there can be none.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        rows: Mapping[str, S],
+        *,
+        own: Callable[[str], S] | None = None,
+    ) -> None:
+        super().__init__(rows)
+        self.what, self.own = what, own
+
+    def find(self, name: str) -> S:
+        """The spec of a name.
+
+        Args:
+            name: A key, or `"package.module:function"`.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if name in self:
+            return self[name]
+        if self.own is not None and ":" in name:
+            return self.own(name)
+        function = ", or 'package.module:function'" if self.own else ""
+        raise ValueError(
+            f"There is no {self.what} '{name}'. Allowed: {', '.join(self)}"
+            f"{function}. Received: '{name}'"
+        )
+
+
+@functools.cache
+def read_arguments(function: str) -> dict[str, Argument]:
+    """Reads the parameters of a function without importing it.
+
+    Args:
+        function: `"package.module:function"`.
+
+    Returns:
+        {name: `Argument`}, in order; empty if the source cannot be found.
+    """
+    node = parse_function(function)
+    if node is None:
+        return {}
+    described = _descriptions(ast.get_docstring(node) or "")
+    given = node.args
+    positional = [*given.posonlyargs, *given.args]
+    missing = [None] * (len(positional) - len(given.defaults))
+    pairs = [
+        *zip(positional, [*missing, *given.defaults], strict=True),
+        *zip(given.kwonlyargs, given.kw_defaults, strict=True),
+    ]
+    return {
+        parameter.arg: Argument(
+            parameter.arg,
+            _annotation(parameter.annotation),
+            REQUIRED if default is None else _value(default),
+            described.get(parameter.arg, ""),
+        )
+        for parameter, default in pairs
+    }
+
+
+def _annotation(node: ast.expr | None) -> Any:
+    if node is None:
+        return Any
+    try:
+        return eval(ast.unparse(node), dict(_NAMES))
+    except Exception:
+        return Any  # a type of a library that is not imported here
+
+
+def _value(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
+def _descriptions(docstring: str) -> dict[str, str]:
+    import docstring_parser
+
+    found = docstring_parser.parse(
+        docstring, docstring_parser.DocstringStyle.GOOGLE
+    )
+    return {
+        parameter.arg_name: " ".join((parameter.description or "").split())
+        for parameter in found.params
+    }
+
+
+# Types alone: to read an annotation must not run anything.
+_NAMES = {
+    "__builtins__": {},
+    **{n: t for n, t in vars(builtins).items() if isinstance(t, type)},
+    **vars(collections.abc),
+    **vars(typing),
+    **{name: value for name, value in vars(ranges).items() if name[0] != "_"},
+    "ranges": ranges,
+}

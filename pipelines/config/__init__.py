@@ -1,0 +1,1 @@
+"""Configs: their schema, and how they are read."""

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+
+from kd_tf.data.augmentation import Augmentation
+from kd_tf.data.splitting.splits import Split
+from kd_tf.data.streaming import (
+    Normalization,
+    evaluation_stream,
+    training_stream,
+)
+
+PLAIN = Normalization(0.0, 1.0)
+
+
+@pytest.fixture
+def split(tmp_path):
+    """Example i is an image full of i, labelled i."""
+    x = np.broadcast_to(np.arange(50)[:, None, None, None], (50, 2, 3, 1))
+    np.save(tmp_path / "train_x.npy", x.astype("uint8"))
+    np.save(tmp_path / "train_y.npy", np.arange(50))
+    return Split.in_folder(tmp_path, "train")
+
+
+def epochs_of(split, **options):
+    options = {"batch_size": 8, "seed": 1, "epochs": 3, **options}
+    stream, steps = training_stream(split, PLAIN, **options)
+    batches = list(stream.as_numpy_iterator())
+    labels = [y.tolist() for _, y in batches]
+    return [
+        sum(labels[i : i + steps], []) for i in range(0, len(labels), steps)
+    ]
+
+
+def test_images_stay_with_their_labels(split):
+    stream, _ = training_stream(split, PLAIN, batch_size=8, seed=1, epochs=1)
+    for x, y in stream.as_numpy_iterator():
+        assert x.dtype == np.float32
+        assert x.shape[1:] == (2, 3, 1)
+        assert (x == y[:, None, None, None]).all()
+
+
+def test_every_epoch_holds_every_example_in_an_order_of_its_own(split):
+    epochs = epochs_of(split)
+    assert len(epochs) == 3
+    assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_resumed_training_sees_what_it_would_have_seen(split):
+    assert epochs_of(split, first_epoch=1) == epochs_of(split)[1:]
+
+
+def test_seeds_share_no_order(split):
+    orders = [
+        tuple(e) for seed in (1, 2, 3) for e in epochs_of(split, seed=seed)
+    ]
+    assert len(set(orders)) == 9
+
+
+def test_shuffling_needs_no_more_memory_than_its_buffer(split, monkeypatch):
+    monkeypatch.setattr("kd_tf.data.streaming._SHUFFLE_BUFFER_BYTES", 140)
+    (epoch,) = epochs_of(split, epochs=1)
+    assert sorted(epoch) == list(range(50))
+    # An example and its label take 14 bytes. With ten of them in the buffer
+    # none comes out more than ten places early.
+    assert all(value < place + 10 for place, value in enumerate(epoch))
+    assert epoch != sorted(epoch)
+
+
+def test_evaluation_keeps_the_order_and_the_rest(split):
+    stream = evaluation_stream(split, PLAIN, batch_size=8)
+    batches = [y for _, y in stream.as_numpy_iterator()]
+    np.testing.assert_array_equal(np.concatenate(batches), np.arange(50))
+    assert int(stream.cardinality()) == len(batches) == 7
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "expected"),
+    [(0.0, 255.0, [0.0, 1.0]), ([55.0], [100.0], [-0.55, 2.0])],
+)
+def test_normalization_by_hand(mean, std, expected):
+    pixels = np.array([[0], [255]], "uint8")
+    found = Normalization(mean, std)(pixels)
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+def test_examples_of_every_type_and_masks_come_as_they_were(tmp_path, dtype):
+    x = np.arange(24).reshape(4, 3, 2).astype(dtype) - 2
+    y = np.arange(12).reshape(4, 3).astype("uint8")
+    np.save(tmp_path / "test_x.npy", x)
+    np.save(tmp_path / "test_y.npy", y)
+    split = Split.in_folder(tmp_path, "test")
+    ((found, masks),) = evaluation_stream(
+        split, PLAIN, batch_size=4
+    ).as_numpy_iterator()
+    np.testing.assert_array_equal(found, x.astype("float32"))
+    np.testing.assert_array_equal(masks, y)
+    assert masks.dtype == np.int32
+
+
+def test_targets_of_a_regression_are_normalized(split):
+    stream = evaluation_stream(
+        split,
+        PLAIN,
+        batch_size=50,
+        normalize_targets=Normalization([10.0], [2.0]),
+    )
+    ((_, y),) = stream.as_numpy_iterator()
+    np.testing.assert_allclose(y, (np.arange(50) - 10) / 2)
+
+
+def test_augmentation_of_a_resumed_training_is_what_it_would_have_been(split):
+    augment = Augmentation(50, colour=0.5)
+
+    def batches(first_epoch):
+        stream, _ = training_stream(
+            split,
+            PLAIN,
+            batch_size=20,
+            seed=1,
+            epochs=2,
+            first_epoch=first_epoch,
+            augment=augment,
+        )
+        return [x for x, _ in stream.as_numpy_iterator()]
+
+    whole, resumed = batches(0), batches(1)
+    assert len(whole) == 6
+    for expected, found in zip(whole[3:], resumed, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert not np.array_equal(whole[0], whole[3])

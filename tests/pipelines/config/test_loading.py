@@ -1,0 +1,437 @@
+import inspect
+
+import pytest
+
+import kd_tf
+from kd_tf.distillation.loss_table import LOSSES
+from kd_tf.models import MODEL_NAMES
+from pipelines.config.data import SOURCES
+from pipelines.config.loading import ConfigError, dump_config, load_config
+from pipelines.config.losses import COMPARE_LAYERS, LOSS_ARGUMENTS
+from tests.conftest import ROOT
+
+GOOD = """\
+name: trial
+data:
+  source: digits
+teacher:
+  model: cnn
+  args: {filters: [8, 16]}
+student:
+  model: mlp
+distill:
+  temperature: 3
+prune:
+  epochs: 4
+"""
+
+# change: (old text, new text), or an override; then the message, exactly.
+WRONG = [
+    (
+        ("temperature: 3", "temprature: 3"),
+        "FILE:10: distill has no key 'temprature'. Did you mean 'temperature'?",
+    ),
+    (
+        ("prune:", "purne:"),
+        "FILE:11: the config has no key 'purne'. Did you mean 'prune'?",
+    ),
+    (
+        ("temperature: 3", "zzz: 3"),
+        "FILE:10: distill has no key 'zzz'. Allowed: enabled, temperature, "
+        "student_weight, losses. Received: 'zzz'",
+    ),
+    (
+        ("filters: [8, 16]", "filter: [8]"),
+        "FILE:6: teacher.args has no key 'filter'. Did you mean 'filters'?",
+    ),
+    (
+        ("[8, 16]", "[8, x]"),
+        "FILE:6: teacher.args.filters.1 must be a whole number. Received: 'x'",
+    ),
+    (
+        ("temperature: 3", "temperature: warm"),
+        "FILE:10: distill.temperature must be a number. Received: 'warm'",
+    ),
+    (
+        ("temperature: 3", "temperature: 0"),
+        "FILE:10: distill.temperature must be greater than 0.0. Received: 0",
+    ),
+    (
+        ("temperature: 3", "temperature: .nan"),
+        "FILE:10: distill.temperature must be a finite number. Received: nan",
+    ),
+    (
+        ("temperature: 3", "student_weight: 1.5"),
+        "FILE:10: distill.student_weight must be at most 1.0. Received: 1.5",
+    ),
+    (
+        ("epochs: 4", "epochs: 2.5"),
+        "FILE:12: prune.epochs must be a whole number. Received: 2.5",
+    ),
+    (
+        ("epochs: 4", "enabled: 'no'"),
+        "FILE:12: prune.enabled must be true or false. Received: 'no'",
+    ),
+    (
+        ("epochs: 4", "sparsity: 1"),
+        "FILE:12: prune.sparsity must be less than 1.0. Received: 1",
+    ),
+    (
+        ("epochs: 4", "epochs: 2\n  ramp_epochs: 2"),
+        "FILE:11: prune: 'ramp_epochs' must be less than 'epochs', to leave "
+        "time to recover. Received: ramp_epochs=2, epochs=2",
+    ),
+    (
+        ("model: mlp", "model: bert"),
+        f"FILE:8: student.model must be one of {', '.join(MODEL_NAMES)}, or "
+        "'package.module:function'. Received: 'bert'",
+    ),
+    (
+        ("source: digits", "source: cifar"),
+        "FILE:3: data.source must be one of digits, diabetes, npz, tfds, "
+        "image_folder, "
+        "segmentation_folder, audio_folder, csv, or 'package.module:function'. "
+        "Received: 'cifar'",
+    ),
+    (
+        ("source: digits", "source: npz"),
+        "FILE:2: data: source 'npz' needs the key 'path'. Received: no 'path'",
+    ),
+    (
+        ("source: digits", "source: npz\n  path: no/such.npz"),
+        "FILE:4: data.path is missing. Allowed: a path that exists. "
+        "Received: CWD/no/such.npz",
+    ),
+    (
+        ("source: digits", "source: digits\n  manual_dir: x"),
+        "FILE:2: data: the key 'manual_dir' is for source 'tfds' alone. "
+        "Received: source 'digits'",
+    ),
+    (
+        ("source: digits", "source: digits\n  std: [1, 0]"),
+        "FILE:4: data.std must be greater than 0. Received: [1, 0]",
+    ),
+    (
+        ("name: trial\n", ""),
+        "FILE:1: name is missing. Allowed: a value. Received: none",
+    ),
+    (
+        ("name: trial", "name: a/b"),
+        "FILE:1: name must match ^[A-Za-z0-9][A-Za-z0-9._-]*$. Received: 'a/b'",
+    ),
+    (
+        ("  temperature: 3", "  - 3"),
+        "FILE:9: distill must be a section of keys. Received: [3]",
+    ),
+    (
+        ("name: trial", "name: trial\nname: again"),
+        "FILE:2: this is no YAML that can be understood. Allowed: YAML 1.2, "
+        'every key once. Received: found duplicate key "name" with value '
+        '"again" (original value: "trial")',
+    ),
+    (
+        ("[8, 16]", "[8, 16"),
+        "FILE:6: this is no YAML that can be understood. Allowed: YAML 1.2, "
+        "every key once. Received: expected ',' or ']', but got '}'",
+    ),
+    (
+        ("  model: cnn\n  args: {filters: [8, 16]}", "  epochs: 3"),
+        "FILE:4: there is no teacher. Allowed: teacher.model, teacher.path, "
+        "or teacher.enabled: false. Received: none of them",
+    ),
+    (
+        ("student:\n  model: mlp\n", ""),
+        "FILE:1: there is no student. Allowed: student.model or "
+        "student.path. Received: neither",
+    ),
+    (
+        ("model: cnn", "model: cnn\n  enabled: false"),
+        "FILE:10: there is no teacher to distill. Allowed: teacher.enabled: "
+        "true, distill.enabled: false, or student.path. Received: "
+        "distill.enabled: true, teacher.enabled: false",
+    ),
+    (
+        ("temperature: 3", "enabled: false\ncontrol: {enabled: false}"),
+        "FILE:7: no stage makes a student. Allowed: distill.enabled: true, "
+        "control.enabled: true, or student.path. Received: none of them",
+    ),
+    (
+        (
+            "prune:",
+            "verify: {enabled: false}\nbudget: {max_size_kb: 2}\nprune:",
+        ),
+        "FILE:12: nothing checks the budget. Allowed: verify.enabled: true, "
+        "or no limits. Received: verify.enabled: false, max_size_kb",
+    ),
+    (
+        ("prune:", "labels: {dice_weight: 1}\nprune:"),
+        "FILE:11: dice_weight is of masks. Allowed: task: segmentation, or no "
+        "dice_weight. Received: task: classification, dice_weight: 1.0",
+    ),
+    (
+        ("distill:", "task: regression\nlabels: {smoothing: 0.1}\ndistill:"),
+        "FILE:10: smoothing is of classes. Allowed: 0 for a regression. "
+        "Received: smoothing: 0.1",
+    ),
+    (
+        ("temperature: 3", "losses: [{name: teacher_bounded}]"),
+        "FILE:9: a loss does not fit the task. Allowed: value_matching, "
+        "teacher_bounded and losses on layers for a regression, all others "
+        "for classes. Received: task: classification, teacher_bounded",
+    ),
+    (
+        ("source: digits", "source: digits\n  mean: auto"),
+        "FILE:2: data: source 'digits' has no scale to be measured. Allowed: "
+        "auto for csv and diabetes, else numbers. Received: mean=auto, "
+        "std=255.0",
+    ),
+    (
+        "distill.temprature=4",
+        "--set distill.temprature=4: distill has no key 'temprature'. Did "
+        "you mean 'temperature'?",
+    ),
+    (
+        "prune.epochs=1",
+        "--set prune.epochs=1: prune.epochs must be at least 2. Received: 1",
+    ),
+    (
+        "teacher.path=gone.keras",
+        "--set teacher.path=gone.keras: teacher.path is missing. Allowed: a "
+        "path that exists. Received: CWD/gone.keras",
+    ),
+    (
+        "name.first=x",
+        "--set name.first=x: 'name' holds a value, not a section. Allowed: "
+        "keys inside sections. Received: name.first",
+    ),
+    (
+        ("temperature: 3", "losses: [{name: hnit, pairs: auto}]"),
+        "FILE:10: distill.losses.0.name must be one of "
+        + ", ".join(LOSS_ARGUMENTS)
+        + ", or 'package.module:function'. Received: 'hnit'",
+    ),
+    (
+        ("temperature: 3", "losses:\n  - name: dist\n    temprature: 2"),
+        "FILE:12: distill.losses.0 has no key 'temprature'. Did you mean "
+        "'temperature'?",
+    ),
+    (
+        ("temperature: 3", "losses:\n  - name: hint\n    weight: 2"),
+        "FILE:11: distill.losses.0: loss 'hint' compares layers. Allowed: "
+        "pairs: auto, or pairs: [[student layer, teacher layer], ...]. "
+        "Received: no pairs",
+    ),
+    (
+        ("temperature: 3", "losses: [{name: hint, pairs: auto, beta: 2}]"),
+        "FILE:10: distill.losses.0: loss 'hint' has no key 'beta'. Allowed: "
+        "pairs, weight. Received: beta=2.0",
+    ),
+    (
+        ("temperature: 3", "losses: [{name: hint, pairs: [[a]]}]"),
+        "FILE:10: distill.losses.0.pairs must be auto, or a list of [student "
+        "layer, teacher layer]. Received: [['a']]",
+    ),
+    (
+        ("temperature: 3", "losses: [{name: dist, weight: -1}]"),
+        "FILE:10: distill.losses.0.weight must be at least 0.0. Received: -1",
+    ),
+    (
+        (
+            "temperature: 3",
+            "losses: [{name: 'a:b', args: {shift: -1, weight: 2}}]",
+        ),
+        "FILE:10: distill.losses.0: args has the key 'weight', which has a "
+        "place of its own. Allowed: weight beside args. Received: "
+        "args={'shift': -1, 'weight': 2}",
+    ),
+    (
+        ("temperature: 3", "losses: []"),
+        "FILE:10: distill.losses must have at least 1 entries. Received: []",
+    ),
+    (
+        ("temperature: 3", "temperature: {start: 3, end: 0, epochs: 2}"),
+        "FILE:10: distill.temperature.end must be greater than 0.0. "
+        "Received: 0",
+    ),
+    (
+        ("temperature: 3", "student_weight: {start: 0, end: 2, epochs: 2}"),
+        "FILE:10: distill.student_weight.end must be at most 1.0. Received: 2",
+    ),
+    (
+        ("temperature: 3", "temperature: {start: 3, end: 1, epoch: 2}"),
+        "FILE:10: distill.temperature has no key 'epoch'. Did you mean "
+        "'epochs'?",
+    ),
+    (
+        "distill.losses.1.weight=2",
+        "--set distill.losses.1.weight=2: distill.losses must be a list. "
+        "Received: {'1': {'weight': 2}}",
+    ),
+    (
+        "no value",
+        "An override cannot be read. Allowed: --set section.key=value. "
+        "Received: --set no value",
+    ),
+    (
+        "name=[",
+        "The value of an override cannot be read. Allowed: YAML. Received: "
+        "--set name=[",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG)
+def test_wrong_configs_get_exactly_this(tmp_path, monkeypatch, change, message):
+    monkeypatch.chdir(tmp_path)
+    path, text, overrides = tmp_path / "trial.yaml", GOOD, [change]
+    if isinstance(change, tuple):
+        assert change[0] in GOOD
+        text, overrides = GOOD.replace(*change), []
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    expected = message.replace("FILE", str(path)).replace("CWD", str(tmp_path))
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read. Allowed: a YAML file. Received: No such file"),
+        (b"\xff\xfe\x00", "Received: not UTF-8 text"),
+        (b"", "the config has no keys. .* Received: NoneType"),
+        (b"- a", "the config has no keys. .* Received: CommentedSeq"),
+    ],
+)
+def test_files_that_hold_no_config(tmp_path, content, reason):
+    path = tmp_path / "trial.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=reason):
+        load_config(path)
+
+
+@pytest.fixture
+def good(tmp_path):
+    path = tmp_path / "good.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_overrides_win(good):
+    config = load_config(
+        good,
+        ["distill.temperature=1e-3", "seed=7", "teacher.args={filters: [4]}"],
+    )
+    assert config.distill.temperature == 0.001
+    assert config.seed == 7
+    assert config.teacher.args["filters"] == [4]
+
+
+def test_overrides_reach_into_lists(good, tmp_path):
+    path = tmp_path / "losses.yaml"
+    path.write_text(
+        GOOD.replace("temperature: 3", "losses: [{name: dist, beta: 1}]")
+    )
+    config = load_config(path, ["distill.losses.0.beta=5"])
+    assert config.distill.losses[0].beta == 5
+    with pytest.raises(ConfigError, match="'losses' has no entry 3. Allowed: "):
+        load_config(path, ["distill.losses.3.beta=5"])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_config_knows_the_arguments_of_every_loss(name):
+    term = LOSSES[name]
+    known = set(inspect.signature(term.function).parameters)
+    known -= {"student", "teacher", "student_logits", "teacher_logits"}
+    known -= {"labels", "raw_variance"}
+    known |= {"transform"} if term.knowledge == "response" else {"pairs"}
+    assert LOSS_ARGUMENTS[name] == known
+    assert (name in COMPARE_LAYERS) == (term.knowledge == "feature")
+
+
+def test_the_config_knows_every_loss():
+    assert list(LOSS_ARGUMENTS) == list(LOSSES)
+
+
+def test_defaults_fill_the_arguments_of_models(good):
+    config = load_config(good)
+    assert config.student.args == {"hidden": [128], "dropout": 0.0}
+    assert config.teacher.args["dropout"] == 0.0
+
+
+def test_what_is_dumped_loads_again(good, tmp_path):
+    losses = (
+        "[{name: dist, temperature: {start: 8, end: 1, epochs: 2}},"
+        " {name: hint, pairs: [[a, b/c]], weight: 0.5}]"
+    )
+    config = load_config(
+        good,
+        [
+            "data.mean=[1, 2.5]",
+            "budget.max_size_kb=5",
+            f"distill.losses={losses}",
+        ],
+    )
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(dump_config(config))
+    assert load_config(resolved) == config
+
+
+def test_paths_do_not_depend_on_where_the_config_is_loaded(
+    good, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "teacher.keras").touch()
+    config = load_config(good, ["teacher.path=teacher.keras"])
+    assert config.teacher.path == str(tmp_path / "teacher.keras")
+
+
+@pytest.mark.parametrize(
+    "name", ["quickstart", "mnist", "mnist_feature", "mnist_relation"]
+)
+def test_configs_that_ship_load(name):
+    config = load_config(ROOT / "configs" / f"{name}.yaml")
+    assert config.name == name
+
+
+def test_keys_of_sources_are_the_arguments_of_their_functions():
+    for source, (needed, optional) in SOURCES.items():
+        function = getattr(kd_tf, f"{source}_source")
+        arguments = inspect.signature(function).parameters
+        keys = {*needed, *optional} - {"present_fraction"}  # of to_multilabel
+        assert keys == arguments.keys() - {"task"}, source
+        required = {
+            name
+            for name, argument in arguments.items()
+            if argument.default is argument.empty
+        }
+        assert {*needed} == required - {"task"}, source
+
+
+def test_keys_of_another_source_are_refused(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(GOOD.replace("source: digits", "source: digits\n  path: x"))
+    with pytest.raises(ConfigError, match="'path' is for source 'npz' or 'im"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("task", "losses", "temperature"),
+    [
+        ("classification", "soft_targets", 4),
+        ("segmentation", "soft_targets", 1),
+        ("multilabel", "sigmoid_targets", 1),
+        ("regression", "value_matching", 1),
+    ],
+)
+def test_every_task_has_a_distillation_of_its_own(
+    tmp_path, task, losses, temperature
+):
+    path = tmp_path / "config.yaml"
+    path.write_text(GOOD.replace("distill:\n  temperature: 3\n", ""))
+    config = load_config(path, [f"task={task}"])
+    assert [loss.name for loss in config.distill.losses] == [losses]
+    assert config.distill.temperature == temperature
+    chosen = load_config(path, [f"task={task}", "distill.temperature=3"])
+    assert chosen.distill.temperature == 3
