@@ -19,9 +19,8 @@ import numpy as np
 
 import kd_tf
 from kd_tf.data.sources.source import ArraySpec
-from kd_tf.models import MODEL_NAMES
+from kd_tf.models import MODELS
 from kd_tf.models.cost import count_macs
-from pipelines.config.models import MODEL_ARGUMENTS
 from pipelines.provenance import environment
 
 SEED, NUM_CLASSES, CALIBRATION, RUNS, WARMUP = 1, 10, 16, 200, 20
@@ -44,7 +43,7 @@ def main():
         "environment": environment(),
         "rows": [],
     }
-    for name in MODEL_NAMES:
+    for name in MODELS:
         with tempfile.TemporaryDirectory() as folder:
             row = measure(name, pathlib.Path(folder))
         print(row, flush=True)
@@ -55,9 +54,7 @@ def main():
 
 def build(name):
     """A model at its defaults, for the examples of this benchmark."""
-    arguments = MODEL_ARGUMENTS[name]().model_dump()
-    if name == "keras_application":
-        arguments["weights"] = None
+    arguments = {"weights": None} if name == "keras_application" else {}
     shape = EXAMPLES.get(name, SMALL).shape
     return kd_tf.build_model(name, shape, NUM_CLASSES, **arguments)
 
@@ -84,7 +81,9 @@ def measure(name, folder):
         std=float(limits.max),
         time_limit_s=600,
     )
-    kd_tf.quantize_tflite(files["float"], files["int8"], "int8", examples)
+    kd_tf.quantize_tflite(
+        files["float"], files["int8"], recipe="int8", examples=examples
+    )
     return {
         "model": name,
         "input_shape": list(example.shape),
@@ -96,11 +95,11 @@ def measure(name, folder):
 
 def timed(path):
     cost = kd_tf.benchmark_file(path, runs=RUNS, warmup=WARMUP)
-    return {key: cost[key] for key in ("bytes", "p50_ms")}
+    return {"bytes": cost.size_bytes, "p50_ms": cost.p50_ms}
 
 
 def table(rows):
-    """ArraySpec of Markdown: shape, parameters, MACs, kB and ms."""
+    """Rows of Markdown: shape, parameters, MACs, kB and ms."""
     lines = []
     for row in rows:
         kinds = [row[kind] for kind in ("float", "int8")]

@@ -5,54 +5,69 @@ TensorFlow, so that a command line answers at once and an edge device can
 verify and time a file with nothing but the runtime installed.
 """
 
+import ast
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kd_tf import edge, export, losses, results, schedules, tasks
+    from kd_tf.compression.magnitude import MagnitudePruning
+    from kd_tf.data.augmentation import Augmentation
+    from kd_tf.data.sources import open_source
+    from kd_tf.data.sources.audio_folder import audio_folder_source
+    from kd_tf.data.sources.csv import csv_source
+    from kd_tf.data.sources.image_folder import image_folder_source
+    from kd_tf.data.sources.npz import npz_source
+    from kd_tf.data.sources.scikit_learn import diabetes_source, digits_source
+    from kd_tf.data.sources.segmentation_folder import (
+        segmentation_folder_source,
+    )
+    from kd_tf.data.sources.tfds import tfds_source
+    from kd_tf.data.splitting.assignment import SplitSettings
+    from kd_tf.distillation.distiller import Distiller
+    from kd_tf.distillation.loss_term import LossTerm
+    from kd_tf.edge.benchmarking import benchmark_file
+    from kd_tf.edge.runtime import FileModel
+    from kd_tf.edge.verification import evaluate_models
+    from kd_tf.export.convert import ConversionError, convert_to_tflite
+    from kd_tf.export.metadata import add_labels, read_labels
+    from kd_tf.export.post_training import QuantizationError, quantize_tflite
+    from kd_tf.losses.response import soft_target_loss
+    from kd_tf.models import build_model
+    from kd_tf.models.loading import check_model, load_model
+    from kd_tf.reporting.report import write_report
+    from kd_tf.results import Limit, Results
+    from kd_tf.tasks import label_loss, score_metrics
+    from kd_tf.training.checkpoints import EpochCheckpoint
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "ConversionError": "export.convert",
-    "Distiller": "distillation.distiller",
-    "EpochCheckpoint": "training.checkpoints",
-    "Limit": "edge.verification",
-    "LossTerm": "distillation.loss_term",
-    "MagnitudePruning": "compression.magnitude",
-    "QuantizationError": "export.post_training",
-    "Augmentation": "data.augmentation",
-    "SplitSettings": "data.splitting.assignment",
-    "FileModel": "edge.runtime",
-    "add_labels": "export.metadata",
-    "audio_folder_source": "data.sources.audio_folder",
-    "benchmark_file": "edge.benchmarking",
-    "build_model": "models",
-    "check_model": "models.loading",
-    "convert_to_tflite": "export.convert",
-    "csv_source": "data.sources.csv",
-    "custom_source": "data.sources.custom",
-    "diabetes_source": "data.sources.diabetes",
-    "digits_source": "data.sources.digits",
-    "image_folder_source": "data.sources.image_folder",
-    "evaluate_models": "edge.verification",
-    "label_loss": "tasks.objectives",
-    "load_model": "models.loading",
-    "npz_source": "data.sources.npz",
-    "quantize_tflite": "export.post_training",
-    "read_labels": "export.metadata",
-    "score_metrics": "tasks.objectives",
-    "segmentation_folder_source": "data.sources.segmentation_folder",
-    "soft_target_loss": "losses.response",
-    "tfds_source": "data.sources.tfds",
-    "write_report": "reporting.page",
-}
 
-__all__ = sorted(_HOME)
+def _read_public_names() -> dict[str, str]:
+    """{name: module it is imported from}, as the lines above have it."""
+    with open(__file__, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    return {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
 
 
-def __getattr__(name):
-    if name not in _HOME:
+_MODULES = _read_public_names()
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
         raise AttributeError(f"module 'kd_tf' has no attribute '{name}'")
-    module = importlib.import_module(f"kd_tf.{_HOME[name]}")
-    return getattr(module, name)
+    if _MODULES[name] == __name__:
+        return importlib.import_module(f"kd_tf.{name}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__

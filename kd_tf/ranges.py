@@ -25,7 +25,14 @@ class ArgumentsOf:
 
 @dataclasses.dataclass(frozen=True)
 class PathOnDisk:
-    """Marks text that may name a file or folder, whose content matters."""
+    """Marks text that names a file or folder, whose content matters.
+
+    Attributes:
+        must_exist: Whether it names one for certain; otherwise it may be
+            another word, such as the name of published weights.
+    """
+
+    must_exist: bool = True
 
 
 def _regular_expression(text: str) -> str:
@@ -46,3 +53,4 @@ Weight = Annotated[float, Field(ge=0, le=1)]
 Pattern = Annotated[str, AfterValidator(_regular_expression)]
 ImageSize = Annotated[Sequence[Count], Field(min_length=2, max_length=2)]
 Path = Annotated[str, PathOnDisk()]
+PathOrName = Annotated[str, PathOnDisk(must_exist=False)]

@@ -335,7 +335,7 @@ class Results:
         return variant
 
     def scores_of(self, name: str) -> ScoreRecord | None:
-        """Scores of a Keras model as Keras runs it, of a file as LiteRT does."""
+        """Scores of a model in Keras, or of a file in LiteRT."""
         return self.model_scores.get(name, self.file_scores.get(name))
 
 

@@ -10,12 +10,12 @@ import ast
 import builtins
 import collections.abc
 import dataclasses
+import difflib
 import functools
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
-from kd_tf import ranges
 from kd_tf.entry_points import load_entry_point, parse_function
 
 
@@ -117,10 +117,12 @@ class Table(dict[str, S], Generic[S]):
             return self[name]
         if self.own is not None and ":" in name:
             return self.own(name)
+        near = difflib.get_close_matches(name, self, n=1)
+        hint = f"Did you mean '{near[0]}'? " if near else ""
         function = ", or 'package.module:function'" if self.own else ""
         raise ValueError(
-            f"There is no {self.what} '{name}'. Allowed: {', '.join(self)}"
-            f"{function}. Received: '{name}'"
+            f"There is no {self.what} '{name}'. {hint}Allowed: "
+            f"{', '.join(self)}{function}. Received: '{name}'"
         )
 
 
@@ -160,7 +162,7 @@ def _annotation(node: ast.expr | None) -> Any:
     if node is None:
         return Any
     try:
-        return eval(ast.unparse(node), dict(_NAMES))
+        return eval(ast.unparse(node), dict(_names()))
     except Exception:
         return Any  # a type of a library that is not imported here
 
@@ -184,12 +186,18 @@ def _descriptions(docstring: str) -> dict[str, str]:
     }
 
 
-# Types alone: to read an annotation must not run anything.
-_NAMES = {
-    "__builtins__": {},
-    **{n: t for n, t in vars(builtins).items() if isinstance(t, type)},
-    **vars(collections.abc),
-    **vars(typing),
-    **{name: value for name, value in vars(ranges).items() if name[0] != "_"},
-    "ranges": ranges,
-}
+@functools.cache
+def _names() -> dict[str, Any]:
+    """What annotations may be made of."""
+    # Needs pydantic, which a device that runs files does not have.
+    from kd_tf import ranges
+
+    return {
+        # Types alone: to read an annotation must not run anything.
+        "__builtins__": {},
+        **{n: t for n, t in vars(builtins).items() if isinstance(t, type)},
+        **vars(collections.abc),
+        **vars(typing),
+        **{n: v for n, v in vars(ranges).items() if not n.startswith("_")},
+        "ranges": ranges,
+    }

@@ -2,115 +2,108 @@
 
 import dataclasses
 import os
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from pipelines.provenance import versions
+from kd_tf.export.recipes import RECIPES
+from kd_tf.tasks import TASKS
+from pipelines.config.loading import paths_in
+from pipelines.config.schema import Config
+from pipelines.provenance import source_hash, versions
+from pipelines.state import Run
 from pipelines.workdir import hash_file, hash_folder, outcome
 
 _SCALE = ("task", "data.mean", "data.std")
-_TRAINING = ("seed", "data.batch_size", "data.augment", "labels", *_SCALE)
+_TRAINING = (
+    "seeds.weights",
+    "seeds.order",
+    "seeds.augmentation",
+    "data.batch_size",
+    "data.augment",
+    "labels",
+    *_SCALE,
+)
 _SHOWN = ("data.mean", "data.std", "data.batch_size", "data.augment")
 _MODELS = ("teach", "control", "distill", "prune")
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """What a stage depends on.
+    """What a stage depends on, besides its source code.
 
     Attributes:
-        name: The stage's verb.
+        name: The stage's verb, and its module in `pipelines.stages`.
         reads: Keys or sections of the config.
         after: Earlier stages whose outcome it uses.
-        files: Keys of the config naming files or folders from outside.
         ignores: Keys of those sections that change nothing.
     """
 
     name: str
     reads: tuple[str, ...]
     after: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
 
 
 STAGES = (
-    Stage(
-        "prepare",
-        ("seed", "task", "data"),
-        files=("data.path",),
-        ignores=_SHOWN,
-    ),
-    Stage(
-        "teach", (*_TRAINING, "teacher"), ("prepare",), files=("teacher.path",)
-    ),
+    Stage("prepare", ("seeds.split", "task", "data"), ignores=_SHOWN),
+    Stage("teach", (*_TRAINING, "teacher"), ("prepare",)),
     Stage("control", (*_TRAINING, "student"), ("prepare",)),
-    Stage(
-        "distill",
-        (*_TRAINING, "student", "distill"),
-        ("prepare", "teach"),
-        files=("student.path",),
-    ),
+    Stage("distill", (*_TRAINING, "student", "distill"), ("prepare", "teach")),
     Stage(
         "prune",
         (*_TRAINING, "prune", "distill"),
         ("prepare", "teach", "control", "distill"),
     ),
-    Stage(
-        "quantize",
-        ("quantize", "export", *_SCALE),
-        ("prepare", "control", "distill", "prune"),
-    ),
-    Stage(
-        "export",
-        ("export", *_SCALE),
-        ("prepare", *_MODELS, "quantize"),
-    ),
+    Stage("export", ("export", *_SCALE), ("prepare", *_MODELS)),
+    Stage("quantize", ("quantize", *_SCALE), ("prepare", "export")),
+    Stage("benchmark", ("benchmark",), ("export", "quantize")),
     Stage(
         "verify",
-        ("budget", "benchmark", "data.batch_size", *_SCALE),
-        ("prepare", *_MODELS, "quantize", "export"),
+        ("budget", "data.batch_size", *_SCALE),
+        ("prepare", *_MODELS, "export", "quantize", "benchmark"),
     ),
-    Stage("benchmark", ("benchmark",), ("quantize", "export")),
     Stage(
         "report",
         ("name",),
-        ("prepare", *_MODELS, "quantize", "export", "verify", "benchmark"),
+        ("prepare", *_MODELS, "export", "quantize", "benchmark", "verify"),
     ),
 )
 
 
-def plan(config, workdir):
+def plan(run: Run) -> list[tuple[str, str, str]]:
     """What each stage would do: `run`, `skip` or `off`, and why.
 
     Returns:
         List of (stage name, action, reason).
     """
-    rows, outcomes, running = [], {}, []
+    rows: list[tuple[str, str, str]] = []
+    outcomes: dict[str, str] = {}
+    running: list[str] = []
     for stage in STAGES:
-        off = reason_disabled(stage.name, config)
-        waits_for = [name for name in stage.after if name in running]
+        off = reason_disabled(stage.name, run.config)
+        earlier = [name for name in stage.after if name in running]
         if off:
             rows.append((stage.name, "off", off))
-        elif waits_for:
-            rows.append((stage.name, "run", f"{waits_for[0]} runs first"))
+            continue
+        reason = f"{earlier[0]} runs first" if earlier else None
+        if reason is None:
+            key = key_of(stage, run.config, outcomes)
+            reason = run.workdir.reason_to_run(stage.name, key)
+        if reason:
+            rows.append((stage.name, "run", reason))
             running.append(stage.name)
         else:
-            why = workdir.why_not_valid(
-                stage.name, key_of(stage, config, outcomes)
-            )
-            if why:
-                rows.append((stage.name, "run", why))
-                running.append(stage.name)
-            else:
-                rows.append((stage.name, "skip", "done, nothing has changed"))
-                outcomes[stage.name] = outcome(workdir.record(stage.name))
+            rows.append((stage.name, "skip", "done, nothing has changed"))
+            outcomes[stage.name] = outcome(run.workdir.finished(stage.name))
     return rows
 
 
-def reason_disabled(stage, config):
+def reason_disabled(stage: str, config: Config) -> str | None:
     """Why a config leaves a stage out, or None if it does not."""
     if stage == "distill" and config.student.path:
         return None
     if stage == "control" and config.student.path:
-        return "student.path hands in a student trained at an unknown budget"
+        return "student.path names a student whose training is not known"
     section_name = "teacher" if stage == "teach" else stage
     section = getattr(config, section_name, None)
     if getattr(section, "enabled", True):
@@ -118,15 +111,39 @@ def reason_disabled(stage, config):
     return f"{section_name}.enabled is false"
 
 
-def key_of(stage, config, outcomes):
+def key_of(
+    stage: Stage, config: Config, outcomes: Mapping[str, str]
+) -> dict[str, Any]:
     """All that decides what a stage computes; JSON.
 
     Args:
-        stage: `Stage`.
-        config: `Config`.
+        stage: The stage.
+        config: The config.
         outcomes: {name of a finished stage: hash of its outcome}.
     """
-    tree = config.model_dump()
+    key = _values(stage, config)
+    for keys, path, _ in paths_in(config):
+        name = ".".join(keys)
+        if keys[0] in stage.reads and os.path.exists(path):
+            # What lies there counts, not where it lies.
+            is_folder = os.path.isdir(path)
+            key[f"file {name}"] = (hash_folder if is_folder else hash_file)(
+                path
+            )
+            _drop(key, name)
+    for name in stage.ignores:
+        key.pop(name, None)
+    for function in _code(stage, config):
+        key[f"code {function}"] = source_hash(function)
+    for name in stage.after:
+        key[f"after {name}"] = outcomes.get(name, "off")
+    key.update({f"version of {k}": v for k, v in versions().items()})
+    return key
+
+
+def _values(stage: Stage, config: Config) -> dict[str, Any]:
+    tree = config.model_dump(mode="json")
+    tree["seeds"] = {name: config.seed_of(name) for name in tree["seeds"]}
     key = {}
     for name in stage.reads:
         value = tree
@@ -136,45 +153,35 @@ def key_of(stage, config, outcomes):
             key.update({f"{name}.{k}": v for k, v in value.items()})
         else:
             key[name] = value
-    for name in stage.files:
-        section, field = name.split(".")
-        path = tree[section][field]
-        if path is not None:
-            is_folder = os.path.isdir(path)
-            hash_of = hash_folder if is_folder else hash_file
-            key[f"file {name}"] = hash_of(path)
-            key.pop(name, None)
-    for name in stage.ignores:
-        key.pop(name, None)
-    for name in stage.after:
-        key[f"after {name}"] = outcomes.get(name, "off")
-    key.update({f"version of {k}": v for k, v in versions().items()})
     return key
 
 
-def models_made(config):
-    """Names of the Keras models a run makes, in the order of the road."""
-    stages = {
-        "teacher": "teach",
-        "control": "control",
-        "student": "distill",
-        "pruned": "prune",
-    }
-    return [
-        m for m, stage in stages.items() if not reason_disabled(stage, config)
-    ]
+def _drop(key: dict[str, Any], name: str) -> None:
+    """Takes a value out of a key, which may lie inside one of its values."""
+    if name in key:
+        del key[name]
+        return
+    outer, _, last = name.rpartition(".")
+    key[outer] = {k: v for k, v in key[outer].items() if k != last}
 
 
-def unpruned(config):
-    """The student as it leaves training: distilled, or on labels alone."""
-    return "student" if "student" in models_made(config) else "control"
-
-
-def last_model(config):
-    """The model that becomes the released file."""
-    return "pruned" if config.prune.enabled else unpruned(config)
-
-
-def released(config):
-    """Name of the file that may be released."""
-    return config.quantize.release if config.quantize.enabled else "float"
+def _code(stage: Stage, config: Config) -> Iterator[str]:
+    """The stage's own module, and the functions that the config names."""
+    yield f"pipelines.stages.{stage.name}"
+    if "task" in stage.reads:
+        yield TASKS.find(config.task).function
+    if stage.name == "prepare":
+        yield config.data.spec.function
+    for section in ("teacher", "student"):
+        model = getattr(config, section)
+        if section in stage.reads and model.spec and not model.path:
+            yield model.spec.function
+    if "distill" in stage.reads:
+        for loss in config.distill.losses:
+            yield loss.spec.function
+            yield loss.spec.adapter
+    if stage.name == "prune":
+        yield config.prune.spec.function
+    if stage.name == "quantize":
+        for recipe in RECIPES.values():
+            yield recipe.function

@@ -1,12 +1,19 @@
-"""With what a run was made: versions, code, machine."""
+"""With what a run was made: versions, source code, machine."""
 
+import ast
+import functools
+import hashlib
 import importlib.metadata
 import os
 import platform
 import subprocess
+import sysconfig
+from collections.abc import Iterable, Iterator
 
 from kd_tf import __version__
 from kd_tf.edge.benchmarking import machine
+from kd_tf.entry_points import find_source
+from kd_tf.results import Environment
 
 _PACKAGES = (
     "tensorflow",
@@ -15,29 +22,122 @@ _PACKAGES = (
     "litert-quantizer",
     "ai-edge-litert",
 )
+# Code of ours that decides what a stage computes, and not when or whether.
+_OURS = (
+    "kd_tf.",
+    "pipelines.stages.",
+    "pipelines.training",
+    "pipelines.distilling",
+)
+_INSTALLED = tuple(
+    os.path.join(sysconfig.get_path(name), "")
+    for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
 
 
-def versions():
+def versions() -> dict[str, str]:
     """{package: version} of all that decides what a stage computes."""
     installed = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"kd_tf": __version__, **installed}
 
 
-def environment():
+def environment() -> Environment:
     """Versions, Python, machine and state of the code, for the record."""
-    return {
-        "versions": versions(),
-        "python": platform.python_version(),
-        "machine": machine(),
-        **_git_state(),
-    }
+    commit, is_dirty = _git_state()
+    return Environment(
+        versions=versions(),
+        python=platform.python_version(),
+        machine=machine(),
+        git_commit=commit,
+        git_dirty=is_dirty,
+    )
 
 
-def _git_state():
+def source_hash(function: str) -> str | None:
+    """Hash of the source code behind a function.
+
+    That is its module, and all modules it imports, however indirectly, that
+    are not installed packages; kd_tf counts wherever it lies.
+
+    Args:
+        function: `"package.module:function"`, or a module.
+
+    Returns:
+        None if the module has no source that can be found.
+    """
+    module = function.partition(":")[0]
+    if find_source(module) is None:
+        return None
+    sha256 = hashlib.sha256()
+    for name in sorted(_reached((module,))):
+        path = find_source(name)
+        if path is not None:
+            sha256.update(f"{name}\0".encode())
+            sha256.update(_content(path))
+    return sha256.hexdigest()
+
+
+def _reached(modules: Iterable[str]) -> set[str]:
+    """Modules, and all that they lead to by import."""
+    reached: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module not in reached:
+            reached.add(module)
+            waiting.extend(_imported_by(module))
+    return reached
+
+
+@functools.cache
+def _imported_by(module: str) -> tuple[str, ...]:
+    """Modules that count, of those a module imports anywhere in its code."""
+    path = find_source(module)
+    if path is None:
+        return ()
+    try:
+        tree = ast.parse(_content(path))
+    except SyntaxError:
+        return ()
+    package = module
+    if os.path.basename(path) != "__init__.py":
+        package = module.rpartition(".")[0]
+    names = dict.fromkeys(_import_names(tree, package))
+    return tuple(name for name in names if _counts(name))
+
+
+def _import_names(tree: ast.Module, package: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                outer = package.split(".")[: 1 - node.level or None]
+                base = ".".join([*outer, *filter(None, [node.module])])
+            yield base
+            # What is imported from a package may be a module of it.
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _counts(module: str) -> bool:
+    if module.partition(".")[0] in ("kd_tf", "pipelines"):
+        return module.startswith(_OURS) and find_source(module) is not None
+    path = find_source(module)
+    return path is not None and not os.path.abspath(path).startswith(_INSTALLED)
+
+
+@functools.cache
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _git_state() -> tuple[str | None, bool | None]:
     """Commit of this code and whether it was changed since; None unknown."""
     folder = os.path.dirname(os.path.abspath(__file__))
 
-    def git(*arguments):
+    def git(*arguments: str) -> str:
         done = subprocess.run(
             ["git", "-C", folder, *arguments],
             capture_output=True,
@@ -49,9 +149,6 @@ def _git_state():
     try:
         # Installed code may lie inside somebody else's repository.
         git("ls-files", "--error-unmatch", os.path.basename(__file__))
-        return {
-            "git_commit": git("rev-parse", "HEAD"),
-            "git_dirty": bool(git("status", "--porcelain")),
-        }
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
     except (OSError, subprocess.CalledProcessError):
-        return {"git_commit": None, "git_dirty": None}
+        return None, None

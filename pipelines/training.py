@@ -1,334 +1,291 @@
-"""What the stages that train have in common."""
+"""What the stages that train have in common: config -> kd_tf."""
 
-import dataclasses
 import importlib.util
 import math
 import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-import kd_tf
-from kd_tf import schedules
 from kd_tf.data.augmentation import Augmentation
-from kd_tf.data.splitting.splits import Split
 from kd_tf.data.streaming import (
     Normalization,
+    Preprocessing,
     evaluation_stream,
     training_stream,
 )
-from kd_tf.tasks import TASKS
-from kd_tf.tasks.objectives import label_loss, score_metrics
+from kd_tf.models import build_model
+from kd_tf.models.loading import check_model, load_model
+from kd_tf.results import TrainingRecord
+from kd_tf.schedules import record_schedule
+from kd_tf.training.checkpoints import EpochCheckpoint
+from kd_tf.training.fit import fit_resumably
 from kd_tf.training.progress import ProgressLines
-from pipelines.config.losses import LOSS_ARGUMENTS, Ramp
+from pipelines.config.schema import Network
+from pipelines.state import Run
 
 
-def start(config):
-    """Makes what follows depend on the seed alone, not on what ran before."""
+def start(run: Run) -> None:
+    """Makes what follows depend on the seeds alone, not on what ran before."""
     keras.utils.clear_session()
-    keras.utils.set_random_seed(config.seed)
+    keras.utils.set_random_seed(run.config.seed_of("weights"))
     tf.config.experimental.enable_op_determinism()
     # Every model is traced anew, which TensorFlow would warn about.
     tf.get_logger().setLevel("ERROR")
 
 
-def build(network, workdir):
-    """A new model as the config describes it, fit for the data."""
-    found = workdir.record("prepare")["result"]
-    _check_rate(network, found["sample_rate"])
-    return kd_tf.build_model(
-        network.model,
-        found["example_shape"],
-        len(found["class_names"]),
-        **network.args,
+def build_or_load(run: Run, network: Network, title: str) -> keras.Model:
+    """The model that a section of the config asks for, fit for the data.
+
+    Args:
+        run: The run.
+        network: Section of the config.
+        title: What messages call the model.
+
+    Raises:
+        ValueError: if it cannot be had, or does not fit the data.
+    """
+    if network.path:
+        model = load_model(network.path)
+    elif network.model:
+        _check_sample_rate(network.arguments, run.data.sample_rate)
+        model = build_model(
+            network.model,
+            tuple(run.data.example_shape),
+            run.num_outputs,
+            **network.arguments,
+        )
+    _check_fit(run, model, title)
+    return model
+
+
+def train(
+    run: Run,
+    trainer: keras.Model,
+    model: keras.Model,
+    scratch: str,
+    *,
+    label: str,
+    epochs: int,
+    learning_rate: float,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    variables: Sequence[Any] = (),
+    first_eligible_epoch: int = 0,
+    schedules: Mapping[str, Callable[[Any], Any]] | None = None,
+) -> TrainingRecord:
+    """Trains resumably and leaves the best epoch's weights in the model.
+
+    Args:
+        run: The run.
+        trainer: Model to fit: the model itself, or a `Distiller` around it.
+        model: Model whose weights are kept.
+        scratch: Folder for the checkpoints.
+        label: What log lines call the training.
+        epochs: Number of epochs.
+        learning_rate: Rate of the first step; it falls to 0 along a cosine.
+        callbacks: Callbacks that come before the checkpoint.
+        variables: Further variables without which training cannot go on.
+        first_eligible_epoch: Earlier epochs, from 0, cannot be the best.
+        schedules: {quantity: schedule} of what else changes meanwhile.
+    """
+    steps = steps_per_epoch(run)
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps * epochs)
+    compile_model(run, trainer, keras.optimizers.Adam(rate))
+    checkpoint = EpochCheckpoint(
+        scratch,
+        model,
+        score=run.task.score,
+        also=variables,
+        first_eligible_epoch=first_eligible_epoch,
+    )
+    fit_resumably(
+        trainer,
+        checkpoint,
+        epochs=epochs,
+        training_data=lambda left: _training_data(run, left),
+        validation_data=evaluation_data(run, "validation"),
+        # Masks come first, so that what is kept is what was masked.
+        callbacks=[
+            *callbacks,
+            checkpoint,
+            ProgressLines(label, checkpoint, score=f"val_{run.task.score}"),
+            *_tensorboard(run, label),
+        ],
+    )
+    best_epoch = checkpoint.best_epoch
+    if best_epoch is None:
+        raise ValueError(
+            "No epoch can be kept: all are before the first eligible one. "
+            f"Train longer. Received: epochs={epochs}"
+        )
+    best = checkpoint.history[best_epoch]
+    return TrainingRecord(
+        validation_score=best[f"val_{run.task.score}"],
+        parameters=model.count_params(),
+        history=checkpoint.history,
+        best_epoch=best_epoch + 1,
+        schedules={
+            quantity: record_schedule(
+                schedule, num_steps=steps * epochs, steps_per_epoch=steps
+            )
+            for quantity, schedule in {
+                "learning rate": rate,
+                **(schedules or {}),
+            }.items()
+        },
     )
 
 
-def _check_rate(network, sample_rate):
-    front_end = network.args.get("log_mel")
+def score(run: Run, model: keras.Model) -> TrainingRecord:
+    """Scores a model that was loaded, on the validation split.
+
+    Raises:
+        ValueError: if its loss is not finite.
+    """
+    compile_model(run, model, "adam")
+    logs = model.evaluate(
+        evaluation_data(run, "validation"), return_dict=True, verbose=0
+    )
+    if not math.isfinite(logs["loss"]):
+        raise ValueError(
+            "The model's loss on the validation split is not finite. Hand in "
+            "a model with finite outputs for every example. Received: "
+            f"loss={logs['loss']}"
+        )
+    return TrainingRecord(logs[run.task.score], model.count_params())
+
+
+def save(model: keras.Model, name: str, scratch: str) -> dict[str, str]:
+    """Writes a model as an artefact: {name in the run folder: path}."""
+    path = os.path.join(scratch, f"{name}.keras")
+    model.save(path)
+    # Again without the optimizer, whose state is twice the weights.
+    load_model(path).save(path)
+    return {f"models/{name}.keras": path}
+
+
+def compile_model(run: Run, model: keras.Model, optimizer: Any) -> None:
+    """Compiles a model with the task's loss and metrics."""
+    model.compile(
+        optimizer,
+        run.task.label_loss(
+            **run.config.labels.model_dump(),
+            mixed="mixup" in _augmentations(run),
+        ),
+        metrics=run.task.metrics(run.num_outputs),
+    )
+
+
+def evaluation_data(run: Run, split: str) -> tf.data.Dataset:
+    """Batches of a split, once, as models see them."""
+    return evaluation_stream(
+        run.split(split),
+        _preprocessing(run),
+        batch_size=run.config.data.batch_size,
+    )
+
+
+def predict_function(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Function from raw examples (n, ...) to a variant's outputs.
+
+    Values of a regression are in the units of its targets, as those of its
+    files are.
+    """
+    model = load_model(run.model_path(name))
+    normalize = normalization(run)
+    moments = run.data.target_moments
+
+    def predict(examples: np.ndarray) -> np.ndarray:
+        outputs = model.predict_on_batch(normalize(examples))
+        if moments is None:
+            return outputs
+        return outputs * moments.std + np.array(moments.mean)
+
+    return predict
+
+
+def steps_per_epoch(run: Run) -> int:
+    """Steps of one epoch."""
+    return -(-run.split("train").count // run.config.data.batch_size)
+
+
+def normalization(run: Run) -> Normalization:
+    """What models see of an example."""
+    return Normalization(**run.config.data.scale(run.data.feature_moments))
+
+
+def _preprocessing(run: Run) -> Preprocessing:
+    moments, chosen = run.data.target_moments, _augmentations(run)
+    return Preprocessing(
+        normalization(run),
+        Normalization(moments.mean, moments.std) if moments else None,
+        Augmentation(run.num_outputs, **chosen) if chosen else None,
+    )
+
+
+def _training_data(run: Run, epochs: range) -> tuple[tf.data.Dataset, int]:
+    return training_stream(
+        run.split("train"),
+        _preprocessing(run),
+        batch_size=run.config.data.batch_size,
+        epochs=epochs,
+        order_seed=run.config.seed_of("order"),
+        augmentation_seed=run.config.seed_of("augmentation"),
+    )
+
+
+def _augmentations(run: Run) -> dict[str, Any]:
+    return run.config.data.augment.model_dump(exclude_none=True)
+
+
+def _check_sample_rate(
+    arguments: Mapping[str, Any], sample_rate: int | None
+) -> None:
+    front_end = arguments.get("log_mel")
     if sample_rate and front_end and front_end["sample_rate"] != sample_rate:
         raise ValueError(
-            "A front end hears the recordings at another rate. Allowed: "
+            "A front end expects recordings at another rate. Set "
             f"args.log_mel.sample_rate: {sample_rate}, and high_hz below "
             f"half of it. Received: {front_end['sample_rate']}"
         )
 
 
-def check(model, name, config, workdir):
-    """Refuses a model that does not fit the data, before time is spent."""
-    found = workdir.record("prepare")["result"]
+def _check_fit(run: Run, model: keras.Model, title: str) -> None:
     # No more than a batch at once: scenes and big models fill the memory.
-    raw = _split(workdir, "validation").examples()[: config.data.batch_size]
-    examples = normalization(config, workdir)(raw)
+    batch_size = run.config.data.batch_size
+    raw = run.split("validation").examples()[:batch_size]
+    examples = normalization(run)(raw)
     if examples.shape != raw.shape:
         raise ValueError(
-            "data.mean and data.std do not fit the examples. Allowed: one "
-            f"number, or one a channel, {raw.shape[-1]} here. Received: "
-            f"mean={config.data.mean}, std={config.data.std}"
+            "data.mean and data.std do not fit the examples. Write one "
+            f"number, or one for each channel, {raw.shape[-1]} here. "
+            f"Received: mean={run.config.data.mean}, "
+            f"std={run.config.data.std}"
         )
-    answer_shape = (len(found["class_names"]),)
-    if TASKS[config.task].per_pixel:
-        answer_shape = (*found["target_shape"], *answer_shape)
-    classes = not TASKS[config.task].has_values
-    kd_tf.check_model(model, examples, answer_shape, name, logits=classes)
-
-
-def under_teacher(student, config, workdir):
-    """The student with its teacher, or alone where there is none."""
-    if not config.teacher.enabled:
-        return student
-    steps = training_steps(config, workdir)
-    return kd_tf.Distiller(
-        student,
-        load(workdir, "teacher"),
-        [_term(loss, config.distill, steps) for loss in config.distill.losses],
-        student_weight=_scheduled(config.distill.student_weight, steps),
+    output_shape = run.task.output_shape(
+        run.data.example_shape, run.num_outputs
+    )
+    is_logits = run.task.output_name == "logits"
+    check_model(
+        model,
+        examples,
+        output_shape=output_shape,
+        name=title,
+        logits=is_logits,
     )
 
 
-def diagnose(distiller, config, workdir):
-    """What a distillation starts from, on validation, as JSON."""
-    _compile(distiller, "adam", config, workdir)
-    diagnosis = distiller.diagnose(evaluation(config, workdir, "validation"))
-    return {"summary": diagnosis.summary(), **dataclasses.asdict(diagnosis)}
-
-
-def _term(loss, distill, steps):
-    arguments = {
-        key: _scheduled(getattr(loss, key), steps)
-        for key in ("temperature", "alpha", "beta", "gamma", "margin")
-        if getattr(loss, key) is not None
-    }
-    # Between layers and examples temperature means something else.
-    compares_answers = "transform" in LOSS_ARGUMENTS.get(loss.name, ())
-    if compares_answers and "temperature" in LOSS_ARGUMENTS[loss.name]:
-        arguments.setdefault(
-            "temperature", _scheduled(distill.temperature, steps)
-        )
-    return kd_tf.LossTerm(
-        loss.name,
-        weight=_scheduled(loss.weight, steps),
-        pairs=loss.pairs,
-        transform=loss.transform,
-        **arguments,
-        **(loss.args or {}),
-    )
-
-
-def _scheduled(value, steps):
-    """A number, or the schedule that a `Ramp` describes."""
-    if not isinstance(value, Ramp):
-        return value
-    schedule = {"linear": schedules.linear, "cosine": schedules.cosine}
-    return schedule[value.shape](value.start, value.end, value.epochs * steps)
-
-
-def train(
-    stage, trainer, student, budget, config, workdir, scratch, pruning=None
-):
-    """Trains resumably and leaves the best epoch's weights in the student.
-
-    Args:
-        stage: Name of the stage, for the lines told on the way.
-        trainer: Model to fit: the student, or a `Distiller` around it.
-        student: Model whose weights are wanted.
-        budget: Section of the config with `epochs` and `learning_rate`.
-        config: `Config`.
-        workdir: `Workdir`.
-        scratch: Folder for the checkpoints.
-        pruning: `MagnitudePruning`; the best epoch is then one of those after
-            its final sparsity is reached.
-
-    Returns:
-        Result: history, best epoch (from 1), its validation scores.
-    """
-    score = TASKS[config.task].score
-    steps = training_steps(config, workdir)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        budget.learning_rate, steps * budget.epochs
-    )
-    _compile(trainer, keras.optimizers.Adam(schedule), config, workdir)
-    checkpoint = kd_tf.EpochCheckpoint(
-        scratch,
-        student,
-        score=score,
-        also=[
-            *(pruning.variables if pruning else ()),
-            *_variables_of_adapters(trainer, student),
-        ],
-        first_eligible_epoch=budget.ramp_epochs if pruning else 0,
-    )
-    first_epoch = checkpoint.resume(trainer)
-    stream, steps = training_stream(
-        _split(workdir, "train"),
-        normalization(config, workdir),
-        batch_size=config.data.batch_size,
-        seed=config.seed,
-        epochs=budget.epochs,
-        first_epoch=first_epoch,
-        augment=_augmentation(config, workdir),
-        normalize_targets=_normalization_of_targets(workdir),
-    )
-    if first_epoch < budget.epochs:
-        trainer.fit(
-            stream,
-            steps_per_epoch=steps,
-            initial_epoch=first_epoch,
-            epochs=budget.epochs,
-            shuffle=False,  # the stream is shuffled already
-            verbose=0,
-            validation_data=evaluation(config, workdir, "validation"),
-            # Masks come first, so that what is kept is what was masked.
-            callbacks=[
-                *([pruning] if pruning else []),
-                checkpoint,
-                ProgressLines(stage, checkpoint, f"val_{score}"),
-                *_tensorboard(stage, config, workdir),
-            ],
-        )
-    checkpoint.restore_best()
-    best = checkpoint.history[checkpoint.best_epoch]
-    return {
-        "history": checkpoint.history,
-        "best_epoch": checkpoint.best_epoch + 1,
-        "validation_score": best[f"val_{score}"],
-        "parameters": student.count_params(),
-        **_cost_of_adapters(trainer, student),
-    }
-
-
-def score(model, config, workdir):
-    """Measures a model that was handed in, on validation.
-
-    Raises:
-        ValueError: if its loss is no number.
-    """
-    _compile(model, "adam", config, workdir)
-    found = model.evaluate(
-        evaluation(config, workdir, "validation"), return_dict=True, verbose=0
-    )
-    if not math.isfinite(found["loss"]):
-        raise ValueError(
-            f"The model's loss on validation is no number. Allowed: finite "
-            f"answers for every example. Received: loss={found['loss']}"
-        )
-    return {
-        "validation_score": found[TASKS[config.task].score],
-        "validation_loss": found["loss"],
-        "parameters": model.count_params(),
-    }
-
-
-def save(model, name, scratch):
-    """Writes a model as an artefact: {name in the run folder: path}."""
-    path = os.path.join(scratch, f"{name}.keras")
-    model.save(path)
-    # Again without the optimizer, whose state is twice the weights.
-    kd_tf.load_model(path).save(path)
-    return {f"models/{name}.keras": path}
-
-
-def load(workdir, name):
-    return kd_tf.load_model(workdir.file(f"models/{name}.keras"))
-
-
-def evaluation(config, workdir, split):
-    return evaluation_stream(
-        _split(workdir, split),
-        normalization(config, workdir),
-        batch_size=config.data.batch_size,
-        normalize_targets=_normalization_of_targets(workdir),
-    )
-
-
-def predict_function(config, workdir, name):
-    """Function from raw examples (n, ...) to a model's answers.
-
-    A regression's answers are in the units of its targets, as those of its
-    files are.
-    """
-    model = load(workdir, name)
-    normalize = normalization(config, workdir)
-    values = workdir.record("prepare")["result"]["targets"]
-
-    def answer(examples):
-        answers = model.predict_on_batch(normalize(examples))
-        if values is None:
-            return answers
-        return answers * values["std"] + np.array(values["mean"])
-
-    return answer
-
-
-def training_steps(config, workdir):
-    """Steps an epoch."""
-    return -(-_split(workdir, "train").count // config.data.batch_size)
-
-
-def normalization(config, workdir):
-    """What models see of an example."""
-    found = workdir.record("prepare")["result"]["examples_scale"]
-    return Normalization(**config.data.scale(found))
-
-
-def _normalization_of_targets(workdir):
-    values = workdir.record("prepare")["result"]["targets"]
-    return Normalization(**values) if values else None
-
-
-def _augmentation(config, workdir):
-    chosen = config.data.augment.model_dump(exclude_none=True)
-    if not chosen:
-        return None
-    found = workdir.record("prepare")["result"]
-    return Augmentation(len(found["class_names"]), **chosen)
-
-
-def _compile(model, optimizer, config, workdir):
-    found = workdir.record("prepare")["result"]
-    model.compile(
-        optimizer,
-        label_loss(
-            config.task,
-            dice_weight=config.labels.dice_weight,
-            label_smoothing=config.labels.smoothing,
-            shares=config.data.augment.mixup is not None,
-        ),
-        metrics=score_metrics(config.task, len(found["class_names"])),
-    )
-
-
-def _tensorboard(stage, config, workdir):
-    if not config.tensorboard:
+def _tensorboard(run: Run, label: str) -> list[keras.callbacks.Callback]:
+    if not run.config.tensorboard:
         return []
     if importlib.util.find_spec("tensorboard") is None:
         raise ValueError(
-            "TensorBoard's logs need its package. Allowed: pip install "
-            "tensorboard, or tensorboard: false. Received: tensorboard: true, "
-            "and no such package"
+            "TensorBoard's logs need its package: pip install tensorboard, "
+            "or set tensorboard: false. Received: tensorboard: true, and no "
+            "such package"
         )
-    folder = workdir.file(f"tensorboard/{stage}")
+    folder = run.workdir.file(f"tensorboard/{label}")
     return [keras.callbacks.TensorBoard(folder, write_graph=False)]
-
-
-def _variables_of_adapters(trainer, student):
-    if trainer is student:
-        return []
-    return [
-        v for bound_loss in trainer.bound_losses for v in bound_loss.variables
-    ]
-
-
-def _cost_of_adapters(trainer, student):
-    """What the losses look at, for the record; nothing without a teacher."""
-    if trainer is student:
-        return {}
-    return {
-        "adapter_parameters": trainer.adapter_parameters,
-        "pairs": trainer.pairs,
-    }
-
-
-def _split(workdir, name):
-    return Split.in_folder(workdir.file("data"), name)

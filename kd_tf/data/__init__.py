@@ -1,1 +1,1 @@
-"""From where examples are to what training and the device read."""
+"""Data: sources, decoding of files, splits, augmentation and streams."""

@@ -1,4 +1,4 @@
-"""Changes of training examples that leave their meaning alone.
+"""Changes of training examples that keep their meaning.
 
 Stateless: what happens to a batch is decided by the seed and its number in
 the training alone, so that a resumed training sees what it would have seen.
@@ -9,15 +9,23 @@ Shapes: B examples, H height, W width, C channels, S samples, K classes.
 """
 
 import dataclasses
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import tensorflow as tf
+from pydantic import Field
 
-from kd_tf.tasks import IGNORED
+from kd_tf.ranges import Fraction, Positive
+from kd_tf.tasks.task import IGNORED
+
+Tensor = Any
 
 # Every change draws from a stream of its own.
 _FLIP, _ROTATE, _CROP, _COLOUR, _MIXUP, _SHIFT, _NOISE, _MASK = range(8)
+_NOISE_SAMPLES = 14
 _OF_IMAGES = ("flip", "rotate", "crop", "colour")
 _OF_SOUND = ("shift", "noise", "spec_augment")
+_HALF_TURN = 3.141592653589793
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,65 +34,67 @@ class Augmentation:
 
     Attributes:
         num_classes: K of the targets; used by `mixup`.
-        flip: `horizontal`, `vertical`, `both`, or None.
+        flip: Mirrors half of the images along each of these axes.
         rotate: `quarter` for multiples of 90 degrees (square images alone),
-            or the greatest angle in degrees, 0 to 180.
-        crop: Least share of height and width that is kept and enlarged to the
-            whole, in (0, 1].
+            or the greatest angle in degrees.
+        crop: Least fraction of height and width that is kept and enlarged to
+            the whole.
         colour: Greatest relative change of brightness, contrast, and each
-            channel's gain, in [0, 1).
-        mixup: Concentration of the Beta distribution that weighs two examples
-            of a batch against each other, positive; targets become shares of
+            channel's gain.
+        mixup: Concentration of the Beta distribution of the weights by which
+            two examples of a batch are averaged; targets become fractions of
             classes (Zhang et al., 2017, https://arxiv.org/abs/1710.09412).
-        shift: Greatest shift of a recording either way, as a share of its
-            length, in [0, 1); silence moves in.
-        noise: Greatest noise, as a share of a recording's root mean square.
-        spec_augment: Greatest share of the time, and of the band, that is
-            silenced in a recording, in [0, 1) (Park et al., 2019,
+        shift: Greatest shift of a recording either way, as a fraction of its
+            length; silence moves in.
+        noise: Greatest noise, relative to a recording's root mean square.
+        spec_augment: Greatest fraction of the time, and of the band, that is
+            silenced in a recording (Park et al., 2019,
             https://arxiv.org/abs/1904.08779, on the waveform).
     """
 
     num_classes: int
-    flip: str | None = None
-    rotate: str | float | None = None
-    crop: float | None = None
-    colour: float | None = None
-    mixup: float | None = None
-    shift: float | None = None
-    noise: float | None = None
-    spec_augment: float | None = None
+    flip: Literal["horizontal", "vertical", "both"] | None = None
+    rotate: (
+        Literal["quarter"] | Annotated[float, Field(gt=0, le=180)] | None
+    ) = None
+    crop: Annotated[float, Field(gt=0, le=1)] | None = None
+    colour: Fraction | None = None
+    mixup: Positive | None = None
+    shift: Fraction | None = None
+    noise: Positive | None = None
+    spec_augment: Fraction | None = None
 
-    def check(self, examples):
-        """Refuses what these examples cannot go through.
+    def check(self, examples: np.ndarray) -> None:
+        """Checks that these examples can be changed in these ways.
 
         Args:
             examples: Array (N, H, W, C) of pixels, (N, S) of samples, or of
                 anything else, which `mixup` alone can change.
 
         Raises:
-            ValueError: if so.
+            ValueError: if they cannot.
         """
         is_sound = examples.ndim == 2 and examples.dtype == "int16"
         for names, fits, what in (
             (_OF_IMAGES, examples.ndim == 4, "images"),
             (_OF_SOUND, is_sound, "int16 recordings"),
         ):
-            asked = [n for n in names if getattr(self, n) is not None]
-            if asked and not fits:
+            given = [n for n in names if getattr(self, n) is not None]
+            if given and not fits:
                 raise ValueError(
-                    f"Examples cannot be changed so. Allowed: "
-                    f"{', '.join(names)} for {what} alone. Received: "
-                    f"{', '.join(asked)} for {examples.dtype} of shape "
-                    f"{examples.shape[1:]}"
+                    f"{', '.join(given)} changes {what} alone; leave it out. "
+                    f"Received: {', '.join(given)} for {examples.dtype} of "
+                    f"shape {examples.shape[1:]}"
                 )
         if self.rotate == "quarter" and examples.shape[1] != examples.shape[2]:
             raise ValueError(
-                "A quarter turn would cut these images. Allowed: rotate: "
-                "quarter for square images, or an angle in degrees. Received: "
-                f"shape {examples.shape[1:]}"
+                "rotate='quarter' needs square images; give an angle in "
+                f"degrees instead. Received: shape {examples.shape[1:]}"
             )
 
-    def __call__(self, x, y, seed):
+    def __call__(
+        self, x: Tensor, y: Tensor, seed: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Changes a batch.
 
         Args:
@@ -101,18 +111,20 @@ class Augmentation:
         if x.shape.rank == 4:
             x, y = self._move(x, y, seed)
             if self.colour is not None:
-                x = self._tint(x, seed)
+                x = _tint(x, seed, self.colour)
         if self.shift is not None:
-            x = self._shift(x, seed)
+            x = _shift(x, seed, self.shift)
         if self.noise is not None:
-            x = self._add_noise(x, seed)
+            x = _add_noise(x, seed, self.noise)
         if self.spec_augment is not None:
-            x = self._silence(x, seed)
+            x = _silence(x, seed, self.spec_augment)
         if self.mixup is not None:
             x, y = self._mix(x, y, seed)
         return x, y
 
-    def _move(self, x, y, seed):
+    def _move(
+        self, x: Tensor, y: Tensor, seed: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Flip, rotation and crop in one resampling."""
         if self.flip is None and self.rotate is None and self.crop is None:
             return x, y
@@ -124,7 +136,7 @@ class Augmentation:
             y = tf.cast(tf.round(mask[..., 0]), y.dtype)
         return moved, y
 
-    def _inverse_motion(self, x, seed):
+    def _inverse_motion(self, x: Tensor, seed: Tensor) -> Tensor:
         """(B, 8): where each pixel of the result is taken from."""
         batch, (height, width) = tf.shape(x)[0], x.shape[1:3]
         angle = self._angle(seed, batch)
@@ -149,89 +161,89 @@ class Augmentation:
         zero = tf.zeros_like(a)
         return tf.stack([a, b, dx, c, d, dy, zero, zero], axis=1)
 
-    def _angle(self, seed, batch):
+    def _angle(self, seed: Tensor, batch: Tensor) -> Tensor:
         if self.rotate is None:
             return tf.zeros(batch)
-        half_turn = 3.141592653589793
         if self.rotate == "quarter":
             turns = _uniform(seed, _ROTATE, (batch,), 0, 4)
-            return tf.floor(turns) * half_turn / 2
-        greatest = self.rotate * half_turn / 180
+            return tf.floor(turns) * _HALF_TURN / 2
+        greatest = self.rotate * _HALF_TURN / 180
         return _uniform(seed, _ROTATE, (batch,), -greatest, greatest)
 
-    def _mirror(self, seed, batch, axis):
+    def _mirror(self, seed: Tensor, batch: Tensor, axis: str) -> Tensor:
         if self.flip not in (axis, "both"):
             return tf.ones(batch)
         draws = _uniform(seed, _FLIP, (2, batch), -1, 1)
         return tf.where(draws[int(axis == "vertical")] < 0, -1.0, 1.0)
 
-    def _tint(self, x, seed):
-        batch, channels = tf.shape(x)[0], x.shape[-1]
-        draws = _uniform(seed, _COLOUR, (channels + 2, batch, 1, 1), -1, 1)
-        draws *= self.colour
-        gains = 1 + tf.stack(tf.unstack(draws[:channels]), axis=-1)
-        mean = tf.reduce_mean(x, axis=(1, 2, 3), keepdims=True)
-        contrast = 1 + draws[channels][..., tf.newaxis]
-        brightness = draws[channels + 1][..., tf.newaxis] * 128
-        x = ((x - mean) * contrast + mean + brightness) * gains
-        return tf.clip_by_value(x, 0.0, 255.0)
-
-    def _shift(self, x, seed):
-        batch, samples = tf.shape(x)[0], x.shape[1]
-        by = _uniform(seed, _SHIFT, (batch, 1), -self.shift, self.shift)
-        take = tf.range(samples) - tf.cast(by * samples, tf.int32)
-        inside = (take >= 0) & (take < samples)
-        taken = tf.gather(
-            x, tf.clip_by_value(take, 0, samples - 1), batch_dims=1
-        )
-        return tf.where(inside, taken, 0.0)
-
-    def _add_noise(self, x, seed):
-        level = _uniform(seed, _NOISE, (tf.shape(x)[0], 1), 0, self.noise)
-        loudness = tf.sqrt(tf.reduce_mean(x**2, axis=1, keepdims=True))
-        noise = tf.random.stateless_normal(
-            tf.shape(x), _seed_of(seed, _NOISE + len(_STREAMS))
-        )
-        return x + level * loudness * noise
-
-    def _silence(self, x, seed):
-        batch, samples = tf.shape(x)[0], x.shape[1]
-        draws = _uniform(seed, _MASK, (4, batch, 1), 0, 1)
-        x = x * _gap(draws[0], draws[1] * self.spec_augment, samples)
-        bands = samples // 2 + 1
-        kept = _gap(draws[2], draws[3] * self.spec_augment, bands)
-        spectrum = tf.signal.rfft(x) * tf.cast(kept, tf.complex64)
-        return tf.signal.irfft(spectrum, [samples])
-
-    def _mix(self, x, y, seed):
+    def _mix(self, x: Tensor, y: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
         batch = tf.shape(x)[0]
         draws = tf.random.stateless_gamma(
             (2, batch), _seed_of(seed, _MIXUP), self.mixup
         )
-        share = draws[0] / (draws[0] + draws[1])
+        # Of two Gamma variables, one's part of the sum is a Beta variable.
+        weight = draws[0] / (draws[0] + draws[1])
         if y.dtype.is_integer and y.shape.rank != 2:
             # An ignored pixel is of no class: a row of zeros.
-            y = tf.where(
-                tf.cast(y, tf.int64) == IGNORED, -1, tf.cast(y, tf.int64)
-            )
+            y = tf.cast(y, tf.int64)
+            y = tf.where(y == IGNORED, tf.constant(-1, tf.int64), y)
             y = tf.one_hot(y, self.num_classes)
-        return _blend(x, share), _blend(tf.cast(y, tf.float32), share)
+        return _blend(x, weight), _blend(tf.cast(y, tf.float32), weight)
 
 
-_STREAMS = (_FLIP, _ROTATE, _CROP, _COLOUR, _MIXUP, _SHIFT, _NOISE, _MASK)
+def _tint(x: Tensor, seed: Tensor, greatest: float) -> Tensor:
+    batch, channels = tf.shape(x)[0], x.shape[-1]
+    draws = _uniform(seed, _COLOUR, (channels + 2, batch, 1, 1), -1, 1)
+    draws *= greatest
+    gains = 1 + tf.stack(tf.unstack(draws[:channels]), axis=-1)
+    mean = tf.reduce_mean(x, axis=(1, 2, 3), keepdims=True)
+    contrast = 1 + draws[channels][..., tf.newaxis]
+    brightness = draws[channels + 1][..., tf.newaxis] * 128
+    x = ((x - mean) * contrast + mean + brightness) * gains
+    return tf.clip_by_value(x, 0.0, 255.0)
 
 
-def _seed_of(seed, stream):
+def _shift(x: Tensor, seed: Tensor, greatest: float) -> Tensor:
+    batch, samples = tf.shape(x)[0], x.shape[1]
+    by = _uniform(seed, _SHIFT, (batch, 1), -greatest, greatest)
+    take = tf.range(samples) - tf.cast(by * samples, tf.int32)
+    inside = (take >= 0) & (take < samples)
+    taken = tf.gather(x, tf.clip_by_value(take, 0, samples - 1), batch_dims=1)
+    return tf.where(inside, taken, 0.0)
+
+
+def _add_noise(x: Tensor, seed: Tensor, greatest: float) -> Tensor:
+    level = _uniform(seed, _NOISE, (tf.shape(x)[0], 1), 0, greatest)
+    loudness = tf.sqrt(tf.reduce_mean(x**2, axis=1, keepdims=True))
+    noise = tf.random.stateless_normal(
+        tf.shape(x), _seed_of(seed, _NOISE_SAMPLES)
+    )
+    return x + level * loudness * noise
+
+
+def _silence(x: Tensor, seed: Tensor, greatest: float) -> Tensor:
+    batch, samples = tf.shape(x)[0], x.shape[1]
+    draws = _uniform(seed, _MASK, (4, batch, 1), 0, 1)
+    x = x * _gap(draws[0], draws[1] * greatest, samples)
+    bands = samples // 2 + 1
+    kept = _gap(draws[2], draws[3] * greatest, bands)
+    spectrum = tf.signal.rfft(x) * tf.cast(kept, tf.complex64)
+    return tf.signal.irfft(spectrum, [samples])
+
+
+def _seed_of(seed: Tensor, stream: int) -> Tensor:
     return tf.stack([seed[0] * 1_000_003 + stream, seed[1]])
 
 
-def _uniform(seed, stream, shape, least, greatest):
+def _uniform(
+    seed: Tensor, stream: int, shape: Any, least: float, greatest: float
+) -> Tensor:
     return tf.random.stateless_uniform(
         shape, _seed_of(seed, stream), least, greatest
     )
 
 
-def _resample(images, matrix, interpolation):
+def _resample(images: Tensor, matrix: Tensor, interpolation: str) -> Tensor:
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=matrix,
@@ -242,14 +254,14 @@ def _resample(images, matrix, interpolation):
     )
 
 
-def _gap(start, share, length):
+def _gap(start: Tensor, fraction: Tensor, length: int) -> Tensor:
     """(B, length) of ones with a gap of zeros."""
-    width = share * length
+    width = fraction * length
     first = start * (length - width)
     place = tf.range(length, dtype=tf.float32)
     return tf.where((place >= first) & (place < first + width), 0.0, 1.0)
 
 
-def _blend(values, share):
-    share = tf.reshape(share, [-1] + [1] * (values.shape.rank - 1))
-    return share * values + (1 - share) * tf.reverse(values, [0])
+def _blend(values: Tensor, weight: Tensor) -> Tensor:
+    weight = tf.reshape(weight, [-1] + [1] * (values.shape.rank - 1))
+    return weight * values + (1 - weight) * tf.reverse(values, [0])

@@ -5,10 +5,16 @@ compute in float32. Shapes: B examples, C channels, along the last axis; "..."
 stands for the grid between them.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
+from kd_tf.distillation.taps import Shape
 from kd_tf.losses.grids import resize_grid
+
+Tensor = Any
 
 
 class ShapeAdapter(keras.layers.Layer):
@@ -23,15 +29,22 @@ class ShapeAdapter(keras.layers.Layer):
         equal: What must be equal afterwards: "width", "grid", both or none.
 
     Raises:
-        ValueError: if one has a grid and the other has not, or of other axes.
+        ValueError: if one has a grid and the other has not, or the grids
+            differ in their number of axes.
     """
 
-    def __init__(self, student_shape, teacher_shape, equal=("width", "grid")):
+    def __init__(
+        self,
+        student_shape: Shape,
+        teacher_shape: Shape,
+        *,
+        equal: Sequence[str] = ("width", "grid"),
+    ) -> None:
         super().__init__(dtype="float32")
         if equal and len(student_shape) != len(teacher_shape):
             raise ValueError(
-                "Activations of different rank cannot be matched. Allowed: "
-                "two grids of equally many axes, or two vectors. Received: "
+                "Activations of different rank cannot be made equal. Pair two "
+                "grids with the same number of axes, or two vectors. Received: "
                 f"student {student_shape}, teacher {teacher_shape}"
             )
         widths = student_shape[-1], teacher_shape[-1]
@@ -46,11 +59,20 @@ class ShapeAdapter(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, student, teacher, training=False):
-        """Returns the leading arguments of the loss."""
-        return self.matched(student, teacher), teacher
+    def call(
+        self, student: Tensor, teacher: Tensor, training: bool = False
+    ) -> tuple[Tensor, ...]:
+        """Returns the leading arguments of the loss.
 
-    def matched(self, student, teacher):
+        Args:
+            student: Float tensor (B, ..., C of the student).
+            teacher: Float tensor (B, ..., C of the teacher).
+            training: Whether the student is in training mode.
+        """
+        return self.adapt(student, teacher), teacher
+
+    def adapt(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Returns the student's activation in the teacher's shape."""
         if self._resizes:
             student = resize_grid(student, _grid(teacher))
         if self._project is not None:
@@ -61,13 +83,25 @@ class ShapeAdapter(keras.layers.Layer):
 class VarianceAdapter(ShapeAdapter):
     """Adds a learned variance for each channel of the teacher.
 
+    Args:
+        student_shape: As of `ShapeAdapter`.
+        teacher_shape: As of `ShapeAdapter`.
+        equal: As of `ShapeAdapter`.
+
     Reference:
         Ahn et al., 2019, https://arxiv.org/abs/1904.05835, section 3.1: all
         variances begin at 5.
     """
 
-    def __init__(self, student_shape, teacher_shape, equal=("width", "grid")):
-        super().__init__(student_shape, teacher_shape, equal)
+    def __init__(
+        self,
+        student_shape: Shape,
+        teacher_shape: Shape,
+        *,
+        equal: Sequence[str] = ("width", "grid"),
+    ) -> None:
+        super().__init__(student_shape, teacher_shape, equal=equal)
+        # Keras adds weights only to a layer that is not built.
         self.built = False
         self._raw_variance = self.add_weight(
             shape=(teacher_shape[-1],),
@@ -77,23 +111,37 @@ class VarianceAdapter(ShapeAdapter):
         )
         self.built = True
 
-    def call(self, student, teacher, training=False):
-        return self.matched(student, teacher), teacher, self._raw_variance
+    def call(
+        self, student: Tensor, teacher: Tensor, training: bool = False
+    ) -> tuple[Tensor, ...]:
+        """Returns student, teacher and the raw variances, (C,)."""
+        return self.adapt(student, teacher), teacher, self._raw_variance
 
 
 class MaskedGenerationAdapter(ShapeAdapter):
-    """Hides half the positions and has two convolutions draw them anew.
+    """Hides half the positions, and generates them by two convolutions.
 
     Nothing is hidden outside training.
+
+    Args:
+        student_shape: As of `ShapeAdapter`.
+        teacher_shape: As of `ShapeAdapter`, with a grid.
+        equal: As of `ShapeAdapter`.
 
     Reference:
         Yang et al., 2022, https://arxiv.org/abs/2205.01529, section 3.1.
     """
 
-    _HIDDEN_SHARE = 0.5
+    _HIDDEN_FRACTION = 0.5
 
-    def __init__(self, student_shape, teacher_shape, equal=("width", "grid")):
-        super().__init__(student_shape, teacher_shape, equal)
+    def __init__(
+        self,
+        student_shape: Shape,
+        teacher_shape: Shape,
+        *,
+        equal: Sequence[str] = ("width", "grid"),
+    ) -> None:
+        super().__init__(student_shape, teacher_shape, equal=equal)
         self.built = False
         self._seed = keras.random.SeedGenerator()
         convolution = {
@@ -101,10 +149,10 @@ class MaskedGenerationAdapter(ShapeAdapter):
             4: keras.layers.Conv2D,
             5: keras.layers.Conv3D,
         }[len(teacher_shape)]
-        width = teacher_shape[-1]
+        # Attribute names are part of the layout of saved checkpoints.
         self._draw = [
             convolution(
-                width,
+                teacher_shape[-1],
                 3,
                 padding="same",
                 activation=activation,
@@ -117,19 +165,21 @@ class MaskedGenerationAdapter(ShapeAdapter):
             layer.build(teacher_shape)
         self.built = True
 
-    def call(self, student, teacher, training=False):
-        student = self.matched(student, teacher)
+    def call(
+        self, student: Tensor, teacher: Tensor, training: bool = False
+    ) -> tuple[Tensor, ...]:
+        """Returns the generated activation and the teacher's."""
+        student = self.adapt(student, teacher)
         if training:
             positions = (*ops.shape(student)[:-1], 1)
             chance = keras.random.uniform(positions, seed=self._seed)
-            student = student * ops.cast(
-                chance >= self._HIDDEN_SHARE, "float32"
-            )
+            is_shown = ops.cast(chance >= self._HIDDEN_FRACTION, "float32")
+            student = student * is_shown
         for layer in self._draw:
             student = layer(student)
         return student, teacher
 
 
-def _grid(x):
+def _grid(x: Tensor) -> tuple[Any, ...]:
     """Lengths of the axes between the first and the last."""
     return tuple(ops.shape(x)[1:-1])

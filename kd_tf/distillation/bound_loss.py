@@ -3,38 +3,65 @@
 Shapes: B examples.
 """
 
+import dataclasses
 import itertools
+from typing import Any
 
 import keras
 from absl import logging
-from keras import ops
 
-from kd_tf.distillation.layer_pairs import propose_pairs
-from kd_tf.distillation.taps import activation_shapes
-from kd_tf.models.graph import answering_operations, parts
+from kd_tf.distillation.layer_pairs import Pair, propose_pairs
+from kd_tf.distillation.loss_term import LossTerm
+from kd_tf.distillation.taps import Forward, Shape, activation_shapes
+from kd_tf.distillation.weighted_mean import weighted_mean
+from kd_tf.models.graph import outputs_by_name
 from kd_tf.schedules import value_at
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class _Context:
+    """What a loss gets beside the two tensors.
+
+    Attributes:
+        labels: Labels, nested as the outputs are, or None.
+        sample_weight: Weights, nested likewise or one for each example.
+        arguments: {name: value at this step}.
+    """
+
+    labels: Any
+    sample_weight: Any
+    arguments: dict[str, Any]
 
 
 class BoundLoss(keras.layers.Layer):
-    """Applies a loss to what a student and its teacher gave for a batch.
+    """Applies a loss to the forward passes of a student and its teacher.
 
     A layer, so that the adapters it holds are trained and saved with the
     Distiller.
 
     Args:
-        term: `LossTerm`.
+        loss_term: `LossTerm`.
         student: `keras.Model`.
         teacher: `keras.Model`.
 
     Raises:
-        ValueError: if a layer does not exist or a pair cannot be matched.
+        ValueError: if a layer does not exist, or no adapter can make a pair
+            comparable.
     """
 
-    def __init__(self, term, student, teacher):
-        super().__init__(name=term.name, dtype="float32")
-        self.term = term
+    def __init__(
+        self,
+        loss_term: LossTerm,
+        student: keras.Model,
+        *,
+        teacher: keras.Model,
+    ) -> None:
+        super().__init__(name=loss_term.name, dtype="float32")
+        self.loss_term = loss_term
         self.output_names = getattr(student, "output_names", [])
-        self.pairs = _pairs(term, student, teacher)
+        self.pairs = _layer_pairs(loss_term, student, teacher)
         shapes = [
             activation_shapes(model, [pair[i] for pair in self.pairs])
             if self.pairs
@@ -49,39 +76,48 @@ class BoundLoss(keras.layers.Layer):
             logging.info(
                 "%s: student '%s' %s learns from teacher '%s' %s; "
                 "its adapter has %d parameters",
-                *(term.name, s, shapes[0][s], t, shapes[1][t]),
+                *(loss_term.name, s, shapes[0][s], t, shapes[1][t]),
                 adapter.count_params(),
             )
 
-    def loss(self, student, teacher, y, sample_weight, step):
-        """The weighted mean over the batch, a float32 scalar.
+    def loss(
+        self,
+        student: Forward,
+        teacher: Forward,
+        *,
+        y: Any,
+        sample_weight: Any,
+        step: Any,
+    ) -> Tensor:
+        """Computes the weighted mean of the loss over a batch.
 
         Args:
             student: `Forward` of the student.
             teacher: `Forward` of the teacher.
-            y: Labels, nested as the answers are, or None.
+            y: Labels, nested as the outputs are, or None.
             sample_weight: Weights, one for each example or nested as the
-                answers are, or None.
+                outputs are, or None.
             step: Scalar, for schedules.
+
+        Returns:
+            Float32 scalar.
         """
         arguments = {
             name: value_at(value, step)
-            for name, value in self.term.arguments.items()
+            for name, value in self.loss_term.arguments.items()
         }
+        context = _Context(y, sample_weight, arguments)
         if self.pairs:
-            return self._between_layers(
-                student, teacher, y, sample_weight, arguments
+            return self._between_layers(student, teacher, context)
+        if self.loss_term.spec.takes_all_outputs:
+            return self._of_all_outputs(
+                student.outputs, teacher.outputs, context
             )
-        if self.term.spec.is_whole:
-            pair = student.answers, teacher.answers
-            if self.term.output is not None:
-                pair = [parts(answers)[self.term.output] for answers in pair]
-            return _mean(self._call(*pair, None, arguments), None)
-        return self._between_answers(
-            student.answers, teacher.answers, y, sample_weight, arguments
-        )
+        return self._between_outputs(student.outputs, teacher.outputs, context)
 
-    def _between_layers(self, student, teacher, y, sample_weight, arguments):
+    def _between_layers(
+        self, student: Forward, teacher: Forward, context: _Context
+    ) -> Tensor:
         adapted = [
             adapter(
                 student.activations[s],
@@ -90,139 +126,114 @@ class BoundLoss(keras.layers.Layer):
             )
             for (s, t), adapter in zip(self.pairs, self.adapters, strict=True)
         ]
-        if self.term.spec.num_layers == 2:
+        if self.loss_term.spec.num_layers == 2:
             adapted = [
                 tuple(zip(early, late, strict=True))
                 for early, late in itertools.pairwise(adapted)
             ]
-        # Weights of single answers say nothing of an inner layer.
-        nested = isinstance(sample_weight, (dict, list, tuple))
-        weights = None if nested else sample_weight
+        # Weights of single outputs do not apply to an inner layer.
+        is_nested = isinstance(context.sample_weight, (dict, list, tuple))
+        weights = None if is_nested else context.sample_weight
         losses = [
-            _mean(self._call(*inputs[:2], y, arguments, inputs[2:]), weights)
-            for inputs in adapted
+            weighted_mean(self._call(tensors, context.labels, context), weights)
+            for tensors in adapted
         ]
         return sum(losses) / len(losses)
 
-    def _between_answers(self, student, teacher, y, sample_weight, arguments):
+    def _of_all_outputs(
+        self, student: Any, teacher: Any, context: _Context
+    ) -> Tensor:
+        name = self.loss_term.output
+        if name is not None:
+            student = outputs_by_name(student)[name]
+            teacher = outputs_by_name(teacher)[name]
+        return weighted_mean(
+            self._call((student, teacher), None, context), None
+        )
+
+    def _between_outputs(
+        self, student: Any, teacher: Any, context: _Context
+    ) -> Tensor:
+        labels, weights = context.labels, context.sample_weight
         if isinstance(student, (list, tuple)):
-            y, sample_weight = self._in_order(y), self._in_order(sample_weight)
-        student, teacher = parts(student), parts(teacher)
-        names = [*student] if self.term.output is None else [self.term.output]
+            labels, weights = self._in_order(labels), self._in_order(weights)
+        student, teacher = outputs_by_name(student), outputs_by_name(teacher)
+        transform, output = self.loss_term.transform, self.loss_term.output
         total = 0.0
-        for name in names:
-            pair = student[name], teacher[name]
-            if self.term.transform:
-                pair = [self.term.transform(logits) for logits in pair]
-            values = self._call(*pair, part(y, name), arguments)
-            # The student's own answer carries the mask, if there is one.
-            total += _mean(values, part(sample_weight, name), student[name])
+        for name in [*student] if output is None else [output]:
+            tensors = student[name], teacher[name]
+            if transform:
+                tensors = tuple(transform(logits) for logits in tensors)
+            values = self._call(tensors, _select(labels, name), context)
+            # The student's own output carries the mask, if there is one.
+            total += weighted_mean(
+                values, _select(weights, name), masked_by=student[name]
+            )
         return total
 
-    def _in_order(self, nested):
-        """A list of what Keras takes by the names of layers, too."""
+    def _in_order(self, nested: Any) -> Any:
+        """As a list; Keras takes a dict by the names of layers, too."""
         if isinstance(nested, dict):
             return [nested.get(name) for name in self.output_names]
         return nested
 
-    def _call(self, student, teacher, labels, arguments, further=()):
-        if self.term.takes_labels:
+    def _call(
+        self, tensors: tuple[Tensor, ...], labels: Any, context: _Context
+    ) -> Tensor:
+        arguments = context.arguments
+        if self.loss_term.takes_labels:
             if labels is None:
                 raise ValueError(
-                    f"Loss '{self.name}' needs labels. Allowed: data with "
-                    "labels for every answer it concerns. Received: none"
+                    f"Loss '{self.name}' needs labels. Give data with labels "
+                    "for every output it concerns. Received: none"
                 )
             arguments = {**arguments, "labels": labels}
-        values = self.term.spec.function(
-            student, teacher, *further, **arguments
-        )
-        if len(values.shape) == 0 and not self.term.spec.is_whole:
+        values = self.loss_term.function(*tensors, **arguments)
+        is_scalar = len(values.shape) == 0
+        if is_scalar and not self.loss_term.spec.takes_all_outputs:
             raise ValueError(
-                f"Loss '{self.name}' must give one value an example. Allowed: "
-                "a tensor (B,), or (B, ...). Received: a scalar"
+                f"Loss '{self.name}' must give one value an example, a tensor "
+                "(B,) or (B, ...). Received: a scalar"
             )
         return values
 
-    def _adapter(self, student_shape, teacher_shape):
-        kind = self.term.spec
-        if kind.needs_grid and min(len(student_shape), len(teacher_shape)) < 3:
+    def _adapter(
+        self, student_shape: Shape, teacher_shape: Shape
+    ) -> keras.layers.Layer:
+        spec = self.loss_term.spec
+        if spec.needs_grid and min(len(student_shape), len(teacher_shape)) < 3:
             raise ValueError(
-                f"Loss '{self.name}' compares grids. Allowed: layers with an "
-                "axis between examples and channels. Received: student "
+                f"Loss '{self.name}' compares grids. Pair layers with an axis "
+                "between examples and channels. Received: student "
                 f"{student_shape}, teacher {teacher_shape}"
             )
-        return kind.adapter(student_shape, teacher_shape, kind.equal)
+        make = spec.load_adapter()
+        return make(student_shape, teacher_shape, equal=spec.equal)
 
 
-def check_answers_match(student, teacher, term):
-    """Refuses models that are seen not to answer alike what a term compares.
-
-    Raises:
-        ValueError: if so.
-    """
-    compares_all = term.spec.is_whole and term.output is None
-    if term.pairs is not None or compares_all:
-        return
-    student, teacher = map(list, map(answering_operations, (student, teacher)))
-    wanted = student if term.output is None else [term.output]
-    if student and teacher and not set(wanted) <= set(teacher):
-        raise ValueError(
-            f"Loss '{term.name}' finds no such answers of the teacher. "
-            "Allowed: models that answer alike; take the ones you want with "
-            "keras.Model(teacher.inputs, teacher.outputs[0]). Received: "
-            f"student {student}, teacher {teacher}"
-        )
-
-
-def part(nested, name):
-    """That of one answer, out of labels or weights nested in any way."""
+def _select(nested: Any, name: Any) -> Any:
+    """The part for one output, out of labels or weights nested in any way."""
     if not isinstance(nested, (dict, list, tuple)):
         return nested
-    nested = parts(nested)
-    if name is None and len(nested) == 1:
-        [name] = nested
-    return nested.get(name)
+    by_name = outputs_by_name(nested)
+    if name is None and len(by_name) == 1:
+        [name] = by_name
+    return by_name.get(name)
 
 
-def _pairs(term, student, teacher):
-    if term.pairs != "auto":
-        return [tuple(pair) for pair in term.pairs or ()]
-    pairs = propose_pairs(student, teacher, with_grid=term.spec.needs_grid)
-    if term.spec.knowledge == "relation":
+def _layer_pairs(
+    loss_term: LossTerm, student: keras.Model, teacher: keras.Model
+) -> list[Pair]:
+    spec = loss_term.spec
+    if loss_term.pairs != "auto":
+        return [(s, t) for s, t in loss_term.pairs or ()]
+    pairs = propose_pairs(student, teacher, with_grid=spec.needs_grid)
+    if spec.knowledge == "relation":
         return pairs[-1:]  # the deepest: relations are between whole examples
-    if len(pairs) < term.spec.num_layers:
+    if len(pairs) < spec.num_layers:
         raise ValueError(
-            f"Loss '{term.name}' looks at {term.spec.num_layers} layers "
-            f"together. Allowed: models of as many stages. Received: {pairs}"
+            f"Loss '{loss_term.name}' looks at {spec.num_layers} layers "
+            "together. Name the pairs, or use models with as many stages. "
+            f"Received: {pairs}"
         )
     return pairs
-
-
-class _Mean(keras.losses.Loss):
-    """Averages as Keras does: masks, weights and replicas included."""
-
-    def __init__(self):
-        super().__init__(name="mean")
-
-    def call(self, values, answers):
-        return values
-
-
-def _mean(values, sample_weight, answers=None):
-    if len(values.shape) == 0:
-        return values  # Keras's own losses reduce themselves
-    if sample_weight is not None:
-        sample_weight = ops.convert_to_tensor(sample_weight)
-        missing = len(values.shape) - len(sample_weight.shape)
-        if missing > 0:
-            # One weight an example weighs all the answers it has.
-            sample_weight = ops.reshape(
-                sample_weight, (*ops.shape(sample_weight), *[1] * missing)
-            )
-        if missing < 0:
-            # An example with one value has the mean weight of its answers.
-            axes = tuple(range(len(values.shape), len(sample_weight.shape)))
-            sample_weight = ops.mean(sample_weight, axis=axes)
-    if answers is None or len(answers.shape) > len(values.shape) + 1:
-        answers = values  # a mask has one axis less than what it masks
-    return _Mean()(values, answers, sample_weight)

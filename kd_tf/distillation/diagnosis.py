@@ -1,4 +1,4 @@
-"""What stands in the way of a distillation, found before time is spent on it.
+"""Measures a distillation before its first step.
 
 Shapes: B examples, C classes.
 """
@@ -6,63 +6,77 @@ Shapes: B examples, C classes.
 import contextlib
 import dataclasses
 import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from kd_tf.losses.response import sigmoid_target_loss
-from kd_tf.models.graph import parts
+from kd_tf.distillation import findings
+from kd_tf.distillation.bound_loss import BoundLoss
+from kd_tf.distillation.taps import Forward
+from kd_tf.models.graph import outputs_by_name
+from kd_tf.results import DiagnosisRecord
 from kd_tf.schedules import value_at
 
-_LEAST_GAIN = 0.01  # of accuracy, for a teacher to be worth its time
-_LEAST_SHARE = 0.01  # of the gradient, for a loss to be worth its time
-_SHARP, _FLAT = 0.05, 0.99  # of the greatest possible entropy
+if TYPE_CHECKING:
+    from kd_tf.distillation.distiller import Distiller
+
+Arrays = dict[Any, np.ndarray]  # by name of the output, None if there is one
 
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis:
-    """What `Distiller.diagnose` measured, and what follows from it.
+    """Measurements of `Distiller.diagnose`, and what follows from them.
 
     Attributes:
-        num_examples: Number of examples looked at.
-        accuracy: {"teacher" or "student": share in [0, 1]}; empty where
-            there are no labels or answers are no classes. Of several answers,
+        num_examples: Number of examples measured on.
+        accuracy: {"teacher" or "student": accuracy in [0, 1]}; empty where
+            there are no labels or outputs are no classes. Of several outputs,
             the mean.
         gradient_share: {loss: share of the summed gradient norms in [0, 1]},
             weighted as in training, on the first batch.
-        teacher_entropy: {loss: entropy of the teacher's softened answers,
-            as a share of the greatest possible}, for losses with a
-            temperature.
+        teacher_entropy: {loss: entropy of the teacher's softened outputs,
+            as a fraction of the greatest possible}, for losses that apply
+            softmax at a temperature.
         adapters_without_gradient: Names of layer pairs, student first.
         findings: Sentences, each with a figure and a remedy.
     """
 
     num_examples: int
-    accuracy: dict
-    gradient_share: dict
-    teacher_entropy: dict
-    adapters_without_gradient: list
-    findings: list
+    accuracy: dict[str, float]
+    gradient_share: dict[str, float]
+    teacher_entropy: dict[str, float]
+    adapters_without_gradient: list[str]
+    findings: list[str]
 
-    def summary(self):
+    def summary(self) -> str:
         """All figures in one line."""
-        said = [f"{self.num_examples} examples"]
-        said += [f"{k} {v:.1%} right" for k, v in self.accuracy.items()]
+        figures = [f"{self.num_examples} examples"]
+        figures += [f"{k} {v:.1%} right" for k, v in self.accuracy.items()]
         shares = [f"{k} {v:.1%}" for k, v in self.gradient_share.items()]
-        said.append(f"gradient: {', '.join(shares)}")
-        said += [
+        figures.append(f"gradient: {', '.join(shares)}")
+        figures += [
             f"entropy of the teacher under {k}: {v:.1%} of the greatest"
             for k, v in self.teacher_entropy.items()
         ]
-        return "; ".join(said)
+        return "; ".join(figures)
 
-    def __str__(self):
+    def record(self) -> DiagnosisRecord:
+        """The part that results of a run keep; shares of NaN become None."""
+        shares = {
+            name: share if math.isfinite(share) else None
+            for name, share in self.gradient_share.items()
+        }
+        return DiagnosisRecord(self.summary(), self.findings, shares)
+
+    def __str__(self) -> str:
         return "\n".join([self.summary(), *self.findings])
 
 
-def diagnose(distiller, data):
+def diagnose(distiller: "Distiller", data: Iterable[Any]) -> Diagnosis:
     """Measures a Distiller on data without changing it.
 
     Args:
@@ -75,7 +89,11 @@ def diagnose(distiller, data):
     Raises:
         ValueError: if there is no data.
     """
-    shares, idle, doubts, counts, accuracies, entropies = {}, [], [], [], [], []
+    shares: dict[str, float] = {}
+    idle: list[str] = []
+    on_outputs: list[str] = []
+    counts: list[int] = []
+    accuracies, entropies = [], []
     for batch in data:
         batch = keras.tree.map_structure(_tensor, batch)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
@@ -86,30 +104,32 @@ def diagnose(distiller, data):
                     distiller, x, y, teacher, sample_weight
                 )
         student = distiller.student(x, training=False)
-        taught, learnt, labels = _numpy((teacher.answers, student, y))
+        taught, learnt, labels = map(_arrays, (teacher.outputs, student, y))
         counts.append(len(next(iter(taught.values()))))
         accuracies.append(_accuracies(taught, learnt, labels))
         entropies.append(_entropies(distiller, taught))
-        doubts = doubts or list(_on_answers(taught))
+        on_outputs = on_outputs or list(findings.on_outputs(taught))
     if not counts:
         raise ValueError(
-            "There is nothing to diagnose. Allowed: at least one batch. "
+            "There is nothing to diagnose. Give at least one batch. "
             "Received: none"
         )
     accuracy = _averages(accuracies, counts)
     entropy = _averages(entropies, counts)
-    findings = [
-        *doubts,
-        *_on_accuracy(accuracy),
-        *_on_entropy(entropy),
-        *_on_shares(shares),
-        *_on_adapters(idle),
+    sentences = [
+        *on_outputs,
+        *findings.on_accuracy(accuracy),
+        *findings.on_entropy(entropy),
+        *findings.on_gradients(shares),
+        *findings.on_adapters(idle),
     ]
-    return Diagnosis(sum(counts), accuracy, shares, entropy, idle, findings)
+    return Diagnosis(sum(counts), accuracy, shares, entropy, idle, sentences)
 
 
-def _averages(batches, counts):
-    """Of what was measured on every batch."""
+def _averages(
+    batches: Sequence[Mapping[str, float]], counts: Sequence[int]
+) -> dict[str, float]:
+    """Means over all batches, of what was measured on each of them."""
     return {
         name: float(np.average([b[name] for b in batches], weights=counts))
         for name in batches[0]
@@ -117,7 +137,13 @@ def _averages(batches, counts):
     }
 
 
-def _gradients(distiller, x, y, teacher, sample_weight):
+def _gradients(
+    distiller: "Distiller",
+    x: Any,
+    y: Any,
+    teacher: Forward,
+    sample_weight: Any,
+) -> tuple[dict[str, float], list[str]]:
     """{loss: share of the gradient}, and the adapters that get none."""
     with tf.GradientTape(persistent=True) as tape:
         # Inference mode: statistics and random states stay as they are.
@@ -125,7 +151,7 @@ def _gradients(distiller, x, y, teacher, sample_weight):
         losses = distiller.compute_losses(x, y, student, teacher, sample_weight)
         weights = distiller.loss_weights(losses)
         weighted = {name: weights[name] * loss for name, loss in losses.items()}
-        # Uncompiled, it may lack the loss on labels that `combine` asks for.
+        # Uncompiled, it may lack the loss on labels that `combine` needs.
         total = (
             distiller.combine(losses)
             if distiller.compiled
@@ -150,8 +176,8 @@ def _gradients(distiller, x, y, teacher, sample_weight):
 
 
 @contextlib.contextmanager
-def _keeping_metrics(distiller):
-    """Keras counts the losses of several answers wherever it computes them."""
+def _keeping_metrics(distiller: "Distiller") -> Iterator[None]:
+    """Keras counts the losses of several outputs wherever it computes them."""
     before = {id(v): v.numpy() for v in distiller.metrics_variables}
     yield
     for variable in distiller.metrics_variables:
@@ -159,31 +185,32 @@ def _keeping_metrics(distiller):
         variable.assign(before.get(id(variable), ops.zeros_like(variable)))
 
 
-def _norm(gradients):
+def _norm(gradients: Iterable[Any]) -> float:
     return float(tf.linalg.global_norm([g for g in gradients if g is not None]))
 
 
-def _accuracies(teacher, student, y):
-    right = {"teacher": [], "student": []}
+def _accuracies(
+    teacher: Arrays, student: Arrays, y: Arrays
+) -> dict[str, float]:
+    right: dict[str, list[float]] = {"teacher": [], "student": []}
     for name in teacher:
         labels = y.get(name, y.get(None))
         if labels is None or name not in student:
             continue
-        for who, answers in (("teacher", teacher), ("student", student)):
-            classes = _as_classes(labels, answers[name])
+        for who, outputs in (("teacher", teacher), ("student", student)):
+            classes = _as_classes(labels, outputs[name])
             if classes is not None:
-                right[who].append(
-                    np.mean(answers[name].argmax(axis=-1) == classes)
-                )
+                is_right = outputs[name].argmax(axis=-1) == classes
+                right[who].append(float(np.mean(is_right)))
     return {who: float(np.mean(r)) for who, r in right.items() if r}
 
 
-def _as_classes(labels, logits):
+def _as_classes(labels: np.ndarray, logits: np.ndarray) -> np.ndarray | None:
     """Labels as class numbers, or None if they are none."""
     if logits.ndim < 2 or logits.shape[-1] < 2:
         return None
     if labels.shape == logits.shape:
-        # One class an answer: several would be a matter of thresholds.
+        # One class an output: several would be a matter of thresholds.
         is_one_hot = np.allclose(labels.sum(axis=-1), 1)
         return labels.argmax(axis=-1) if is_one_hot else None
     if labels.size != logits[..., 0].size:
@@ -191,116 +218,41 @@ def _as_classes(labels, logits):
     return labels.reshape(logits.shape[:-1])
 
 
-def _entropies(distiller, teacher):
-    found = {}
+def _entropies(distiller: "Distiller", teacher: Arrays) -> dict[str, float]:
+    entropies = {}
     for bound_loss in distiller.bound_losses:
-        term = bound_loss.term
-        temperature = term.temperature
-        if temperature is None or term.spec.knowledge != "response":
-            continue
-        if term.spec.function is sigmoid_target_loss:
-            continue  # its classes share no distribution
-        temperature = value_at(temperature, distiller.step)
-        shares = []
-        for name, logits in teacher.items():
-            if term.output in (None, name) and logits.shape[-1] > 1:
-                logits = ops.cast(logits, "float32")
-                if term.transform:
-                    logits = term.transform(logits)
-                log_p = ops.log_softmax(logits / temperature, axis=-1)
-                entropy = -ops.sum(ops.exp(log_p) * log_p, axis=-1)
-                greatest = math.log(logits.shape[-1])
-                shares.append(float(ops.mean(entropy)) / greatest)
-        if shares:
-            found[bound_loss.name] = float(np.mean(shares))
-    return found
-
-
-def _on_answers(teacher):
-    for name, logits in teacher.items():
-        which = "" if name is None else f" for {name!r}"
-        if not np.isfinite(logits).all():
-            share = np.mean(~np.isfinite(logits))
-            yield (
-                f"{share:.1%} of the teacher's answers{which} are no finite "
-                "numbers: look for a diverged training, or inputs it was not "
-                "made for."
-            )
-        elif (
-            logits.shape[-1] > 1
-            and logits.min() >= 0
-            and np.allclose(logits.sum(axis=-1), 1, atol=1e-3)
-        ):
-            yield (
-                f"The teacher's answers{which} lie in [0, 1] and add up to "
-                f"{logits.sum(axis=-1).mean():.3f}: they are probabilities "
-                "already. Take the logits, before softmax."
-            )
-
-
-def _on_accuracy(accuracy):
-    if len(accuracy) < 2:
-        return
-    teacher, student = accuracy["teacher"], accuracy["student"]
-    if teacher - student >= _LEAST_GAIN:
-        return
-    yield (
-        f"The teacher gets {teacher:.1%} right, the student {student:.1%}: "
-        "it has little to teach. Check that the teacher sees its inputs as "
-        "in its own training (`teacher_input`) and that classes have the same "
-        "order; else train a better one."
-    )
-
-
-def _on_entropy(entropies):
-    for name, share in entropies.items():
-        if share < _SHARP:
-            yield (
-                f"Under {name} the softened teacher has {share:.1%} of the "
-                "greatest entropy: it says little more than the labels. Raise "
-                "the temperature."
-            )
-        elif share > _FLAT:
-            yield (
-                f"Under {name} the softened teacher has {share:.1%} of the "
-                "greatest entropy: all classes look alike. Lower the "
-                "temperature."
-            )
-
-
-def _on_shares(shares):
-    for name, share in shares.items():
-        # Not a number: the answers, on which there is a finding, are none.
-        if not share < _LEAST_SHARE or name == "regularization_loss":
-            continue
-        if share == 0:
-            remedy = "Give it a weight, or leave it out."
-        else:
-            factor = 0.1 * (1 - share) / (0.9 * share)
-            remedy = (
-                f"Multiply its weight by {factor:.2g} for a tenth, or leave "
-                "it out."
-            )
-        yield f"{name} has {share:.2%} of the gradient. {remedy}"
-
-
-def _on_adapters(idle):
-    for name in idle:
-        yield (
-            f"The adapter of {name} gets a gradient of 0: it learns nothing. "
-            "Give its loss a weight, or pair other layers."
+        fractions = list(
+            _entropy_fractions(bound_loss, teacher, distiller.step)
         )
+        if fractions:
+            entropies[bound_loss.name] = float(np.mean(fractions))
+    return entropies
 
 
-def _tensor(x):
+def _entropy_fractions(
+    bound_loss: BoundLoss, teacher: Arrays, step: Any
+) -> Iterator[float]:
+    """Of each output that a loss applies softmax to."""
+    loss_term = bound_loss.loss_term
+    if not loss_term.spec.uses_softmax or loss_term.temperature is None:
+        return
+    temperature = value_at(loss_term.temperature, step)
+    for name, logits in teacher.items():
+        if loss_term.output in (None, name) and logits.shape[-1] > 1:
+            logits = ops.cast(logits, "float32")
+            if loss_term.transform:
+                logits = loss_term.transform(logits)
+            log_p = ops.log_softmax(logits / temperature, axis=-1)
+            entropy = -ops.sum(ops.exp(log_p) * log_p, axis=-1)
+            yield float(ops.mean(entropy)) / math.log(logits.shape[-1])
+
+
+def _tensor(x: Any) -> Any:
     # As `fit` does: losses between layers take no weights but tensors.
     return tf.convert_to_tensor(x) if isinstance(x, np.ndarray) else x
 
 
-def _numpy(batch):
-    return [
-        {}
-        if nested is None
-        else {name: np.asarray(x) for name, x in parts(nested).items()}
-        for nested in batch
-    ]
+def _arrays(nested: Any) -> Arrays:
+    if nested is None:
+        return {}
+    return {name: np.asarray(x) for name, x in outputs_by_name(nested).items()}

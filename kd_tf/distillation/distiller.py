@@ -1,32 +1,39 @@
-"""One step of learning from labels and from a teacher at once.
+"""Training of a student on labels and a teacher at once.
 
 Shapes: B examples.
 """
 
 import numbers
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from kd_tf.distillation.bound_loss import BoundLoss, check_answers_match
-from kd_tf.distillation.diagnosis import diagnose
-from kd_tf.distillation.loss_term import list_terms
-from kd_tf.distillation.taps import Tapped
+from kd_tf.distillation.bound_loss import BoundLoss
+from kd_tf.distillation.compatibility import check_models, check_outputs
+from kd_tf.distillation.diagnosis import Diagnosis, diagnose
+from kd_tf.distillation.epoch_means import EpochMeans, num_replicas
+from kd_tf.distillation.layer_pairs import Pair
+from kd_tf.distillation.loss_term import list_loss_terms
+from kd_tf.distillation.random_states import random_states
+from kd_tf.distillation.taps import Forward, Tapped
 from kd_tf.distillation.teachers.frozen import FrozenTeacher
-from kd_tf.models.graph import answer_key
-from kd_tf.models.loading import refuse_probabilities
-from kd_tf.schedules import value_at
+from kd_tf.models.graph import output_key
+from kd_tf.schedules import Schedule, value_at
+
+Tensor = Any
 
 
 class Distiller(keras.Model):
-    """Trains a student on its labels and on what a teacher knows.
+    """Trains a student on labels and on the knowledge of a teacher.
 
     Compile, fit, evaluate and predict it like any Keras model; what it
     predicts, and what it saves, is the student alone. Its weights are the
     student's and the adapters'. The teacher is neither tracked nor changed.
 
-    The loss minimised is, with w the student's weight,
+    The loss minimized is, with w the student's weight,
 
         w * label loss + (1 - w) * sum of weight * distillation loss
             + regularization
@@ -37,16 +44,16 @@ class Distiller(keras.Model):
     and `compile` no loss.
 
     To change which losses there are, override `compute_losses`; to change
-    what is made of them, `combine`. All else follows.
+    how they are combined, `combine`. All else follows.
 
     Args:
-        student: `keras.Model` answering logits.
-        teacher: `keras.Model` answering logits.
+        student: `keras.Model` with logits, or values, as outputs.
+        teacher: `keras.Model` with the same.
         losses: What to learn from the teacher: a loss by name, a function, a
             `LossTerm`, a `keras.distillation.DistillationLoss`, or a list of
-            these. Where models have several answers, a loss concerns each of
-            them; a dict {name or index of an answer: loss, list or None}
-            tells them apart.
+            these. Where models have several outputs, a loss concerns each of
+            them; a dict {name or index of an output: loss, list or None}
+            gives each its own.
         student_weight: Weight of the label loss, in [0, 1], or a schedule:
             step -> number.
         teacher_input: Function from the student's input to the teacher's,
@@ -55,7 +62,7 @@ class Distiller(keras.Model):
 
     Raises:
         ValueError: if an argument is out of its range, a layer does not
-            exist, or a model whose logits are wanted answers probabilities.
+            exist, or a model whose logits are needed outputs probabilities.
 
     Example:
         distiller = Distiller(student, teacher, student_weight=0.1)
@@ -72,75 +79,91 @@ class Distiller(keras.Model):
 
     def __init__(
         self,
-        student,
-        teacher,
-        losses="soft_targets",
+        student: keras.Model,
+        teacher: keras.Model,
+        losses: Any = "soft_targets",
         *,
-        student_weight=0.1,
-        teacher_input=None,
-        name="distiller",
-    ):
-        _check_models(student, teacher)
+        student_weight: float | Schedule = 0.1,
+        teacher_input: Callable[[Any], Any] | None = None,
+        name: str = "distiller",
+    ) -> None:
+        check_models(student, teacher)
         # The student's policy decides on loss scaling; it casts for itself.
         super().__init__(name=name, dtype=student.dtype_policy, autocast=False)
-        _check_share(student_weight)
+        _check_student_weight(student_weight)
         if not (teacher_input is None or callable(teacher_input)):
             raise ValueError(
                 "`teacher_input` must be a function of the student's input. "
                 f"Received: teacher_input={teacher_input!r}"
             )
-        terms = list_terms(losses)
-        for term in terms:
-            term.output = answer_key(student, term.output)
-            check_answers_match(student, teacher, term)
-            if term.spec.takes_logits:
-                refuse_probabilities(student, "The student", term.output)
-                refuse_probabilities(teacher, "The teacher", term.output)
+        loss_terms = list_loss_terms(losses)
+        for loss_term in loss_terms:
+            loss_term.output = output_key(student, loss_term.output)
+            check_outputs(student, teacher, loss_term=loss_term)
         self.student = student
         self.student_weight = student_weight
         self.bound_losses = [
-            BoundLoss(term, student, teacher) for term in terms
+            BoundLoss(loss_term, student, teacher=teacher)
+            for loss_term in loss_terms
         ]
-        tapped = [pair for t in self.bound_losses for pair in t.pairs]
+        pairs = [pair for loss in self.bound_losses for pair in loss.pairs]
         # Plain objects: Keras neither saves nor trains what they hold.
-        self.tapped_student = Tapped(student, [s for s, _ in tapped])
+        self.tapped_student = Tapped(student, [s for s, _ in pairs])
         self.frozen_teacher = FrozenTeacher(
-            teacher, [t for _, t in tapped], teacher_input
+            teacher, [t for _, t in pairs], prepare=teacher_input
         )
-        self._trackers = _Trackers(
-            ["student_loss", *(t.name for t in self.bound_losses)]
-        )
+        names = [bound_loss.name for bound_loss in self.bound_losses]
+        self._means = EpochMeans(["student_loss", *names])
         self.built = student.built
 
     @property
-    def teacher(self):
+    def teacher(self) -> keras.Model:
+        """The teacher."""
         return self.frozen_teacher.model
 
     @property
-    def adapter_parameters(self):
+    def adapter_parameters(self) -> int:
         """Number of parameters trained along and dropped at the end."""
         return sum(
             bound_loss.count_params() for bound_loss in self.bound_losses
         )
 
     @property
-    def pairs(self):
+    def pairs(self) -> dict[str, list[Pair]]:
         """{loss: [(student layer, teacher layer)]}, of losses on layers."""
-        return {t.name: t.pairs for t in self.bound_losses if t.pairs}
+        return {b.name: b.pairs for b in self.bound_losses if b.pairs}
 
     @property
-    def output_names(self):
+    def schedules(self) -> dict[str, Schedule]:
+        """{quantity in words: schedule} of all that changes with the step.
+
+        For `kd_tf.schedules.record_schedule`.
+        """
+        values = {"student weight": self.student_weight}
+        for number, bound_loss in enumerate(self.bound_losses, 1):
+            loss_term = bound_loss.loss_term
+            which = f"of loss {number}, {loss_term.loss_name}"
+            values[f"weight {which}"] = loss_term.weight
+            for argument, value in loss_term.arguments.items():
+                values[f"{argument} {which}"] = value
+        return {name: v for name, v in values.items() if callable(v)}
+
+    @property
+    def output_names(self) -> list[str]:
         """Names by which `compile` tells the losses of several outputs."""
         return self.student.output_names
 
     @property
-    def metrics(self):
-        return [*super().metrics, *self._trackers.metrics.values()]
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Metrics of the student and means of all losses."""
+        return [*super().metrics, *self._means.metrics.values()]
 
-    def call(self, x, training=None):
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """Runs the student."""
         return self.student(x, training=training)
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Tensor]:
+        """One update of the student and the adapters."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         teacher = self.frozen_teacher(x)
         with tf.GradientTape() as tape:
@@ -151,32 +174,41 @@ class Distiller(keras.Model):
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self._results(x, y, student, sample_weight, total, losses)
+        return self._logs(x, y, student, sample_weight, total, losses)
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, Tensor]:
+        """The losses and metrics of one batch."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         teacher = self.frozen_teacher(x)
         student = self.tapped_student(x, training=False)
         losses = self.compute_losses(x, y, student, teacher, sample_weight)
         total = self.combine(losses)
-        return self._results(x, y, student, sample_weight, total, losses)
+        return self._logs(x, y, student, sample_weight, total, losses)
 
-    def compute_losses(self, x, y, student, teacher, sample_weight):
+    def compute_losses(
+        self,
+        x: Any,
+        y: Any,
+        student: Forward,
+        teacher: Forward,
+        sample_weight: Any,
+    ) -> dict[str, Tensor]:
         """The losses of one batch, by name, each a scalar.
 
         Args:
             x: Inputs, B examples.
             y: Labels, as the compiled loss takes them, or None.
-            student: `kd_tf.distillation.taps.Forward` of the student: its `answers`, and
-                the `activations` of the layers its losses look at.
+            student: `kd_tf.distillation.taps.Forward` of the student: its
+                `outputs`, and the `activations` of the layers that its losses
+                look at.
             teacher: `Forward` of the teacher.
             sample_weight: Weights, as Keras takes them, or None.
 
         Returns:
             Dict of float32 scalars: `student_loss` is what Keras would
-            minimise without a teacher, labels and regularization, and is
-            missing without labels; `regularization_loss` is the share of it
-            in `student_loss`, missing where there is none; and each
+            minimize without a teacher, labels and regularization, and is
+            missing without labels; `regularization_loss` is its part in
+            `student_loss`, missing where there is none; and each
             distillation loss, a weighted mean over the batch. Names of your
             own are distillation losses of weight 1, beside the others. All
             stand in the history.
@@ -184,18 +216,22 @@ class Distiller(keras.Model):
         losses = {}
         if y is not None and self._compile_loss is not None:
             losses["student_loss"] = self.compute_loss(
-                x, y, student.answers, sample_weight, training=student.training
+                x, y, student.outputs, sample_weight, training=student.training
             )
         if self.losses:
             losses["regularization_loss"] = _sum_of(self.losses)
         for bound_loss in self.bound_losses:
             losses[bound_loss.name] = bound_loss.loss(
-                student, teacher, y, sample_weight, self.step
+                student,
+                teacher,
+                y=y,
+                sample_weight=sample_weight,
+                step=self.step,
             )
         return losses
 
-    def combine(self, losses):
-        """The scalar to minimise, out of what `compute_losses` returned."""
+    def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """The scalar to minimize, out of what `compute_losses` returned."""
         for name, loss in losses.items():
             if len(loss.shape) > 0:
                 raise ValueError(
@@ -204,28 +240,28 @@ class Distiller(keras.Model):
                 )
         if "student_loss" not in losses and self.student_weight != 0:
             raise ValueError(
-                "There is no loss on labels. Allowed: data with labels and a "
-                "`loss` in compile(), or a constant student_weight=0. "
+                "There is no loss on labels. Give data with labels and a "
+                "`loss` in compile(), or set student_weight=0. "
                 f"Received: student_weight={self.student_weight}"
             )
         weights = self.loss_weights(losses)
         return sum(weights[name] * loss for name, loss in losses.items())
 
-    def loss_weights(self, names):
-        """What each loss counts for at this step: {name: number}."""
+    def loss_weights(self, names: Iterable[str]) -> dict[str, Any]:
+        """The factor of each loss at this step, {name: number}."""
         share = value_at(self.student_weight, self.step)
-        given = {t.name: t.term.weight for t in self.bound_losses}
+        given = {loss.name: loss.loss_term.weight for loss in self.bound_losses}
         weights = {
             name: (1 - share) * value_at(given.get(name, 1.0), self.step)
             for name in names
         }
-        if "student_loss" in names:
+        if "student_loss" in weights:
             # It carries the regularization already: with the rest of it,
             # which stands for itself, that counts in full.
             weights["student_loss"] = share
         return weights
 
-    def diagnose(self, data):
+    def diagnose(self, data: Iterable[Any]) -> Diagnosis:
         """Measures what may go wrong, before training; changes nothing.
 
         Args:
@@ -233,97 +269,70 @@ class Distiller(keras.Model):
                 takes them; all of it is used.
 
         Returns:
-            `kd_tf.distillation.diagnosis.Diagnosis`: figures, and findings in sentences.
+            `kd_tf.distillation.diagnosis.Diagnosis`: figures, and findings in
+            sentences.
         """
         return diagnose(self, data)
 
-    def save(self, filepath, overwrite=True, zipped=None):
+    def save(
+        self, filepath: Any, overwrite: bool = True, zipped: bool | None = None
+    ) -> None:
         """Saves the student alone: a plain Keras model, no teacher inside."""
         self.student.save(filepath, overwrite=overwrite, zipped=zipped)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
+        """Adds the states of random generators to what Keras saves."""
         super().save_own_variables(store)
-        # Keras leaves out where random generators stand, so that training
-        # resumed from a file would draw another dropout.
-        for name, state in self._random_states().items():
+        for name, state in random_states(self).items():
             store[name] = state.numpy()
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
+        """Reads what `save_own_variables` stored."""
         names = store.keys()
         stored = {name: store[name] for name in names}
-        for name, state in self._random_states().items():
+        for name, state in random_states(self).items():
             if name in stored:
                 state.assign(stored.pop(name))
         super().load_own_variables(stored)
 
-    def _random_states(self):
-        weights = {id(weight) for weight in self.weights}
-        states = [v for v in self.variables if id(v) not in weights]
-        return {f"random_state_{i}": v for i, v in enumerate(states)}
-
-    def __dir__(self):
+    def __dir__(self) -> list[str]:
         # Keras saves the weights of every model it finds here.
         return [name for name in super().__dir__() if name != "teacher"]
 
     @property
-    def step(self):
+    def step(self) -> Any:
         """Number of updates so far, for schedules."""
         optimizer = getattr(self, "optimizer", None)
         return 0 if optimizer is None else optimizer.iterations
 
-    def _results(self, x, y, student, sample_weight, total, losses):
-        """Logs of a step: what was computed in it, and nothing else."""
-        self._trackers.update(losses, num_examples=_num_examples(x))
+    def _logs(
+        self,
+        x: Any,
+        y: Any,
+        student: Forward,
+        sample_weight: Any,
+        total: Tensor,
+        losses: Mapping[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """Of a step: what was computed in it, and nothing else."""
+        num_examples = ops.shape(tf.nest.flatten(x)[0])[0]
+        self._means.update(losses, num_examples=num_examples)
         self._loss_tracker.update_state(
-            total * _num_replicas(), sample_weight=_num_examples(x)
+            total * num_replicas(), sample_weight=num_examples
         )
         if y is None:
-            tracked = [self._loss_tracker, *self._trackers.metrics.values()]
-            results = {metric.name: metric.result() for metric in tracked}
+            metrics = [self._loss_tracker, *self._means.metrics.values()]
+            logs = {metric.name: metric.result() for metric in metrics}
         else:
-            results = self.compute_metrics(x, y, student.answers, sample_weight)
+            logs = self.compute_metrics(x, y, student.outputs, sample_weight)
         return {
             name: value
-            for name, value in results.items()
-            if name in losses or name not in self._trackers.metrics
+            for name, value in logs.items()
+            if name in losses or name not in self._means.metrics
         }
 
 
-class _Trackers:
-    """Means over an epoch, by name. Not saved with the model."""
-
-    def __init__(self, names):
-        self.metrics = {name: keras.metrics.Mean(name=name) for name in names}
-
-    def update(self, losses, num_examples):
-        for name, loss in losses.items():
-            if name not in self.metrics:
-                # A subclass's own loss shows itself while a step is traced.
-                with tf.init_scope():
-                    self.metrics[name] = keras.metrics.Mean(name=name)
-            self.metrics[name].update_state(
-                loss * _num_replicas(), sample_weight=num_examples
-            )
-
-
-def _check_models(student, teacher):
-    for name, model in {"student": student, "teacher": teacher}.items():
-        if not isinstance(model, keras.Model):
-            raise ValueError(
-                f"`{name}` must be a keras.Model. Received: {model!r}"
-            )
-    trained = {id(v) for v in student.trainable_variables}
-    shared = [v.path for v in teacher.variables if id(v) in trained]
-    if shared:
-        raise ValueError(
-            "The student would train its teacher. Allowed: models that share "
-            "no weights but frozen ones; copy the teacher with "
-            f"keras.models.clone_model and set_weights. Received: {shared[0]} "
-            "in both"
-        )
-
-
-def _check_share(student_weight):
+def _check_student_weight(student_weight: Any) -> None:
     if callable(student_weight):
         return
     is_number = isinstance(student_weight, numbers.Real)
@@ -334,16 +343,7 @@ def _check_share(student_weight):
         )
 
 
-def _sum_of(losses):
+def _sum_of(losses: Iterable[Tensor]) -> Tensor:
     # What a layer adds need be no scalar: Keras sums it up.
     total = sum(ops.sum(ops.cast(loss, "float32")) for loss in losses)
-    return total / _num_replicas()
-
-
-def _num_examples(x):
-    return ops.shape(tf.nest.flatten(x)[0])[0]
-
-
-def _num_replicas():
-    # Keras divides losses among replicas; metrics want them whole.
-    return tf.distribute.get_strategy().num_replicas_in_sync
+    return total / num_replicas()

@@ -1,30 +1,32 @@
-"""Which layer of a student is to learn from which layer of its teacher.
+"""Pairs layers of a student with layers of its teacher, automatically.
 
-A stage is a run of layers whose outputs have one resolution; what it found
-stands in its last layer. Stages are aligned in order, so that pairs do not
-cross, at the least cost: octaves of resolution (relative to the grid of the
-inputs) between the two of a pair, a little for their distance in depth
-(relative to the number of layers), and a fixed cost for a stage of the student
-that stays alone.
+A stage is a run of layers whose outputs have one resolution; its last layer
+stands for it. Stages are aligned in order, so that pairs do not cross, at the
+least cost: octaves of resolution (relative to the grid of the inputs) between
+the two of a pair, a little for their distance in depth (relative to the number
+of layers), and a fixed cost for a stage of the student that stays alone.
 """
 
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 import keras
 
-from kd_tf.distillation.taps import all_activation_shapes
-from kd_tf.models.graph import answering_operations, named_layers
+from kd_tf.distillation.taps import Shape, all_activation_shapes
+from kd_tf.models.graph import named_layers, output_operations
 
-# To stay alone is better than to be paired further off than this.
+Pair = tuple[str, str]
+
+# To stay alone costs less than a pair whose layers are further apart.
 _COST_ALONE = 1.5
-_COST_OF_DEPTH = 0.25  # of all of it; enough to decide between equals
+_COST_OF_DEPTH = 0.25  # of the whole depth; decides where octaves are equal
 
 # Where inputs may have any size, stages are found as if they had this one.
 _ASSUMED_LENGTH = 256
 
-_NOTHING_OF_THEIR_OWN = (
+_WITHOUT_FEATURES = (
     keras.layers.InputLayer,
     keras.layers.Dropout,
     keras.layers.Flatten,
@@ -43,13 +45,18 @@ class _Stage:
     depth: float  # 0 at the first layer, 1 at the last
 
 
-def propose_pairs(student, teacher, *, with_grid=False):
-    """Layer pairs, from shallow to deep: [(student path, teacher path)].
+def propose_pairs(
+    student: keras.Model, teacher: keras.Model, *, with_grid: bool = False
+) -> list[Pair]:
+    """Pairs the stages of two models by resolution and depth.
 
     Args:
         student: Functional or sequential `keras.Model`.
         teacher: Functional or sequential `keras.Model`.
-        with_grid: Whether layers that answer vectors are left out.
+        with_grid: Whether layers whose outputs are vectors are left out.
+
+    Returns:
+        [(student path, teacher path)], from shallow to deep.
 
     Raises:
         ValueError: if a model has no symbolic graph, or nothing pairs.
@@ -61,38 +68,38 @@ def propose_pairs(student, teacher, *, with_grid=False):
     pairs = _align(*stages)
     if not pairs:
         raise ValueError(
-            f"No layers of '{student.name}' and '{teacher.name}' pair by "
-            "themselves. Allowed: name them, as [[student layer, teacher "
-            "layer]]. Received: pairs='auto'"
+            f"No layers of '{student.name}' and '{teacher.name}' can be "
+            "paired automatically. Name them: [(student layer, teacher "
+            "layer)]. Received: pairs='auto'"
         )
     return pairs
 
 
-def _align(student, teacher):
+def _align(student: Sequence[_Stage], teacher: Sequence[_Stage]) -> list[Pair]:
     """The pairs of paths that cost least."""
 
     @functools.cache
-    def from_stage(i, j):
-        """Least cost of what begins at these stages, and its pairs."""
+    def from_stage(i: int, j: int) -> tuple[float, tuple[Pair, ...]]:
+        """Least cost from these stages on, and its pairs."""
         if i == len(student) or j == len(teacher):
             return _COST_ALONE * (len(student) - i), ()
-        first, other = student[i], teacher[j]
+        learner, guide = student[i], teacher[j]
         alone, pairs = from_stage(i + 1, j)
-        ways = [from_stage(i, j + 1), (alone + _COST_ALONE, pairs)]
-        if first.num_axes == other.num_axes:
+        options = [from_stage(i, j + 1), (alone + _COST_ALONE, pairs)]
+        if learner.num_axes == guide.num_axes:
             cost, pairs = from_stage(i + 1, j + 1)
-            cost += abs(first.octaves - other.octaves)
-            cost += _COST_OF_DEPTH * abs(first.depth - other.depth)
-            ways.append((cost, ((first.path, other.path), *pairs)))
-        return min(ways, key=lambda way: way[0])
+            cost += abs(learner.octaves - guide.octaves)
+            cost += _COST_OF_DEPTH * abs(learner.depth - guide.depth)
+            options.append((cost, ((learner.path, guide.path), *pairs)))
+        return min(options, key=lambda option: option[0])
 
     return list(from_stage(0, 0)[1])
 
 
-def _stages(model):
+def _stages(model: keras.Model) -> list[_Stage]:
     shapes = _on_the_main_path(_inner_shapes(model))
     largest = max(_num_positions(tensor.shape) for tensor in model.inputs)
-    stages = []
+    stages: list[_Stage] = []
     for i, (path, shape) in enumerate(shapes.items()):
         stage = _Stage(
             path,
@@ -100,8 +107,8 @@ def _stages(model):
             octaves=_octaves(shape, largest),
             depth=i / max(len(shapes) - 1, 1),
         )
-        former = stages[-1] if stages else None
-        if former and (former.num_axes, former.octaves) == (
+        previous = stages[-1] if stages else None
+        if previous and (previous.num_axes, previous.octaves) == (
             stage.num_axes,
             stage.octaves,
         ):
@@ -110,8 +117,8 @@ def _stages(model):
     return stages
 
 
-def _on_the_main_path(shapes):
-    """Without gates: what squeezes a grid to a point that others then use."""
+def _on_the_main_path(shapes: dict[str, Shape]) -> dict[str, Shape]:
+    """Without gates: side branches that reduce a grid to a point."""
     wide = [i for i, s in enumerate(shapes.values()) if _num_positions(s) > 1]
     last_wide = wide[-1] if wide else -1
     return {
@@ -121,29 +128,30 @@ def _on_the_main_path(shapes):
     }
 
 
-def _octaves(shape, largest):
+def _octaves(shape: Shape, largest: int) -> float:
     num_axes = len(shape) - 2
     if num_axes < 1:
         return 0.0  # a vector has no grid, whatever the inputs
     return math.log2(largest / _num_positions(shape)) / num_axes
 
 
-def _num_positions(shape):
+def _num_positions(shape: Shape) -> int:
     return math.prod(n or _ASSUMED_LENGTH for n in shape[1:-1])
 
 
-def _inner_shapes(model):
+def _inner_shapes(model: keras.Model) -> dict[str, Shape]:
     """{path: shape} of the layers that can teach or learn, in order."""
-    left_out = {
+    # The layers that compute the outputs have losses of their own.
+    of_outputs = {
         id(operation)
-        for operations in answering_operations(model).values()
+        for operations in output_operations(model).values()
         for operation in operations
     }
     layers = named_layers(model)
     return {
         path: shape
         for path, shape in all_activation_shapes(model, _ASSUMED_LENGTH).items()
-        if id(layers[path]) not in left_out
-        and not isinstance(layers[path], _NOTHING_OF_THEIR_OWN)
+        if id(layers[path]) not in of_outputs
+        and not isinstance(layers[path], _WITHOUT_FEATURES)
         and len(shape) > 1
     }

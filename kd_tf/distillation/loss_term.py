@@ -1,4 +1,4 @@
-"""How a loss is asked for: by name or as a function, weighed, and between what.
+"""One loss of a distillation: by name or as a function, weighted.
 
 A custom loss is a function `(student, teacher, ...)` of tensors, giving one
 value an example. If it has a parameter `labels`, it gets them.
@@ -7,39 +7,56 @@ value an example. If it has a parameter `labels`, it gets them.
 import copy
 import inspect
 import numbers
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import keras
-import tensorflow as tf
-from keras import ops
 
-from kd_tf.distillation.loss_table import BOTH, LOSSES, LossSpec
-from kd_tf.entry_points import load_entry_point
+from kd_tf.distillation.keras_losses import (
+    keras_layer_pairs,
+    keras_loss_function,
+    keras_loss_spec,
+)
+from kd_tf.distillation.loss_arguments import (
+    check_arguments,
+    check_range,
+    read_parameters,
+)
+from kd_tf.distillation.loss_table import LOSSES, LossSpec, custom_spec
 from kd_tf.losses.response import standardize_logits
+from kd_tf.ranges import NonNegative
+from kd_tf.schedules import Schedule
 
-_TRANSFORMS = {"standardize": standardize_logits}
+_RESERVED = ("loss", "student_loss", "regularization_loss")
 
 
 class LossTerm:
-    """One loss of a distillation: which, between what, and how heavy.
+    """One loss of a distillation: which, between what, and its weight.
+
+    Weights of examples reach all losses but those of Keras, which reduce
+    themselves; masks of sequences reach losses on outputs.
 
     Args:
         loss: A name in `LOSSES`, a function `(student, teacher, ...)` giving
             one value an example, itself or as "package.module:function", or a
             `keras.distillation.DistillationLoss`.
         weight: Number, 0 or more, or a schedule: step -> number.
-        pairs: None for the models' answers; "auto"; or a list of pairs
+        pairs: None for the models' outputs; "auto"; or a list of pairs
             (student layer, teacher layer), of which the mean is taken.
-        output: Name or index of the one answer it concerns, where there are
+        output: Name or index of the one output it concerns, where there are
             several; None for all of them.
         transform: "standardize", or a function of logits, applied to the
-            answers of both models before the loss.
+            outputs of both models before the loss.
         name: Name in the history; by default that of the loss, such as
             `soft_targets_loss`.
         **arguments: Arguments of the loss, such as `temperature`: numbers or
             schedules.
 
-    Weights of examples reach all losses but those of Keras, which reduce
-    themselves; masks of sequences reach losses on answers.
+    Attributes:
+        spec: The loss's `LossSpec`.
+        function: The loss itself.
+        loss_name: Its name in `LOSSES`, or that of the function.
+        takes_labels: Whether it gets labels.
 
     Raises:
         ValueError: if there is no such loss, it has no such argument, or an
@@ -52,77 +69,71 @@ class LossTerm:
 
     def __init__(
         self,
-        loss,
+        loss: Any,
         *,
-        weight=1.0,
-        pairs=None,
-        output=None,
-        transform=None,
-        name=None,
-        **arguments,
-    ):
-        self.spec = _kind_of(loss)
+        weight: float | Schedule = 1.0,
+        pairs: str | Sequence[Sequence[str]] | None = None,
+        output: str | int | None = None,
+        transform: str | Callable[[Any], Any] | None = None,
+        name: str | None = None,
+        **arguments: Any,
+    ) -> None:
+        self.spec, self.function = _resolve(loss)
         self.weight = weight
-        self.pairs = _layers_of(loss) if pairs is None else pairs
-        self.output = output
-        self.transform = _TRANSFORMS.get(transform, transform)
-        self.name = name or _name_of(loss)
+        self.pairs = keras_layer_pairs(loss) if pairs is None else pairs
+        self.output: Hashable = output
+        self.transform: Any = transform
+        if transform == "standardize":
+            self.transform = standardize_logits
+        self.loss_name = loss if isinstance(loss, str) else _name_of(loss)
+        self.name = name or _history_name(loss)
         self.arguments = arguments
-        parameters = list(inspect.signature(self.spec.function).parameters)
-        self.takes_labels = "labels" in parameters
-        self._check(loss, parameters)
+        self._parameters = read_parameters(self.function)
+        self.takes_labels = "labels" in self._parameters
+        check_arguments(self.name, arguments, self._parameters)
+        _check_weight(weight)
+        self._check_transform()
+        self._check_pairs()
 
     @property
-    def temperature(self):
+    def temperature(self) -> Any:
         """The temperature given, or that of the loss; None without one."""
-        parameters = inspect.signature(self.spec.function).parameters
-        if "temperature" not in parameters:
+        if "temperature" not in self._parameters:
             return None
-        default = parameters["temperature"].default
+        default = self._parameters["temperature"].default
+        if default is inspect.Parameter.empty:
+            default = None
         return self.arguments.get("temperature", default)
 
-    def _check(self, loss, parameters):
-        allowed = [p for p in parameters[2:] if p not in _NOT_SET_BY_USERS]
-        for name, value in self.arguments.items():
-            if name not in allowed:
-                raise ValueError(
-                    f"Loss '{self.name}' has no argument '{name}'. Allowed: "
-                    f"{', '.join(allowed) or 'none'}. Received: {name}={value}"
-                )
-            if self.spec.knowledge != "custom":
-                check_number(name, value)
-        check_number("weight", self.weight)
+    def _check_transform(self) -> None:
         if not (self.transform is None or callable(self.transform)):
             raise ValueError(
                 "`transform` must be 'standardize' or a function of logits. "
                 f"Received: transform={self.transform!r}"
             )
-        if self.transform and (self.pairs is not None or self.spec.is_whole):
+        is_on_layers = self.pairs is not None
+        if self.transform and (is_on_layers or self.spec.takes_all_outputs):
             raise ValueError(
-                "`transform` is for logits. Allowed: transform=None between "
-                f"layers. Received: transform={self.transform!r}"
+                "`transform` applies to logits alone. Leave it out of losses "
+                "between layers and of Keras's own losses. Received: "
+                f"transform={self.transform!r}"
             )
-        if self.pairs is None and self.spec.knowledge == "feature":
+
+    def _check_pairs(self) -> None:
+        if self.pairs is None and self.spec.requires_pairs:
             raise ValueError(
-                f"Loss '{self.name}' compares layers. Allowed: pairs='auto', "
-                "or pairs=[(student layer, teacher layer), ...]. Received: "
+                f"Loss '{self.name}' compares layers. Set pairs='auto', or "
+                "pairs=[(student layer, teacher layer), ...]. Received: "
                 "pairs=None"
             )
-        if self.pairs is not None and self.spec.knowledge == "response":
+        if self.pairs is not None and not self.spec.takes_pairs:
             raise ValueError(
-                f"Loss '{self.name}' compares answers. Allowed: pairs=None. "
+                f"Loss '{self.name}' compares outputs. Leave `pairs` out. "
                 f"Received: pairs={self.pairs!r}"
             )
-        if self.pairs not in (None, "auto"):
-            self._check_pairs()
-
-    def _check_pairs(self):
-        if not _is_list(self.pairs) or not all(
-            _is_list(pair)
-            and len(pair) == 2
-            and all(isinstance(p, str) for p in pair)
-            for pair in self.pairs
-        ):
+        if self.pairs is None or self.pairs == "auto":
+            return
+        if not _is_list(self.pairs) or not all(map(_is_pair, self.pairs)):
             raise ValueError(
                 "`pairs` must be None, 'auto', or a list of (student layer, "
                 f"teacher layer). Received: pairs={self.pairs!r}"
@@ -130,147 +141,97 @@ class LossTerm:
         if len(self.pairs) < self.spec.num_layers:
             raise ValueError(
                 f"Loss '{self.name}' looks at {self.spec.num_layers} layers "
-                f"together. Allowed: at least {self.spec.num_layers} pairs. "
+                f"together and needs at least {self.spec.num_layers} pairs. "
                 f"Received: pairs={self.pairs!r}"
             )
 
 
-def list_terms(losses):
-    """What a `Distiller` was given, as `LossTerm`s with names that differ."""
-    if isinstance(losses, dict):
-        terms = [
-            _for_output(term, output)
-            for output, wanted in losses.items()
-            for term in _list(wanted)
-        ]
-    else:
-        terms = [_for_output(term, None) for term in _list(losses)]
-    if not terms:
+def list_loss_terms(losses: Any) -> list[LossTerm]:
+    """Lists losses as `LossTerm`s, copied, with names that differ.
+
+    Args:
+        losses: What a `Distiller` was given.
+
+    Raises:
+        ValueError: if there is none, or one is invalid.
+    """
+    given = losses.items() if isinstance(losses, dict) else [(None, losses)]
+    loss_terms = [
+        _for_output(loss, output)
+        for output, some in given
+        for loss in _as_list(some)
+    ]
+    if not loss_terms:
         raise ValueError(
-            "There is nothing to learn from the teacher. Allowed: at least "
-            f"one loss. Received: losses={losses!r}"
+            "There is nothing to learn from the teacher. Give at least one "
+            f"loss. Received: losses={losses!r}"
         )
-    names = []
-    for term in terms:
-        name, count = term.name, 2
-        while term.name in (*names, *_TAKEN):
-            term.name, count = f"{name}_{count}", count + 1
-        names.append(term.name)
-    return terms
+    names: list[str] = []
+    for loss_term in loss_terms:
+        name, count = loss_term.name, 2
+        while loss_term.name in (*names, *_RESERVED):
+            loss_term.name, count = f"{name}_{count}", count + 1
+        names.append(loss_term.name)
+    return loss_terms
 
 
-_TAKEN = ("loss", "student_loss", "regularization_loss")
-
-
-def _list(losses):
+def _as_list(losses: Any) -> list[Any]:
     if losses is None:
         return []
     return list(losses) if isinstance(losses, (list, tuple)) else [losses]
 
 
-def _for_output(loss, output):
-    """A copy, for the caller's own may serve another Distiller."""
-    term = copy.copy(loss) if isinstance(loss, LossTerm) else LossTerm(loss)
+def _for_output(loss: Any, output: Hashable) -> LossTerm:
+    # A copy, for the caller's own may serve another Distiller.
+    is_made = isinstance(loss, LossTerm)
+    loss_term = copy.copy(loss) if is_made else LossTerm(loss)
     if output is not None:
-        term.output, term.name = output, f"{term.name}_{output}"
-    return term
+        loss_term.output = output
+        loss_term.name = f"{loss_term.name}_{output}"
+    return loss_term
 
 
-def _is_list(value):
+def _check_weight(weight: Any) -> None:
+    if not (callable(weight) or isinstance(weight, numbers.Real)):
+        raise ValueError(
+            "`weight` must be a number or a schedule. "
+            f"Received: weight={weight!r}"
+        )
+    check_range("weight", weight, annotation=NonNegative)
+
+
+def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and len(value) > 0
 
 
-_NOT_SET_BY_USERS = ("labels", "raw_variance")
+def _is_pair(value: Any) -> bool:
+    is_pair = _is_list(value) and len(value) == 2
+    return is_pair and all(isinstance(name, str) for name in value)
 
 
-def check_number(name, value):
-    """Refuses a constant out of its range; a schedule is taken as it is."""
-    if callable(value):
-        return
-    if name == "weight" and not isinstance(value, numbers.Real):
-        raise ValueError(
-            "`weight` must be a number or a schedule. "
-            f"Received: weight={value!r}"
-        )
-    if not isinstance(value, numbers.Real):
-        return
-    if name == "temperature":
-        if not 0 < value < float("inf"):
-            raise ValueError(
-                "`temperature` must be greater than 0, and finite. "
-                f"Received: temperature={value}"
-            )
-    elif not 0 <= value < float("inf"):
-        raise ValueError(
-            f"`{name}` must be 0 or more, and finite. Received: {name}={value}"
-        )
-
-
-def _kind_of(loss):
-    if isinstance(loss, str) and ":" in loss:
-        loss = load_entry_point(loss, "loss")
+def _resolve(loss: Any) -> tuple[LossSpec, Callable[..., Any]]:
+    """The spec of a loss, and the function."""
     if isinstance(loss, str):
-        if loss not in LOSSES:
-            raise ValueError(
-                f"There is no loss '{loss}'. Allowed: {', '.join(LOSSES)}, "
-                "'package.module:function', or a function (student, "
-                f"teacher). Received: '{loss}'"
-            )
-        return LOSSES[loss]
+        spec = LOSSES.find(loss)
+        return spec, spec.load()
     if isinstance(loss, keras.distillation.DistillationLoss):
-        return LossSpec(
-            _as_function(loss),
-            "custom",
-            BOTH,
-            is_whole=True,
-            # It softens by softmax; the others take what they are given.
-            takes_logits=isinstance(
-                loss, keras.distillation.LogitsDistillation
-            ),
-        )
+        return keras_loss_spec(loss), keras_loss_function(loss)
     if callable(loss):
-        return LossSpec(loss, "custom", BOTH)
+        module = getattr(loss, "__module__", type(loss).__module__)
+        return custom_spec(f"{module}:{_name_of(loss)}"), loss
     raise ValueError(
         "A loss must be a name, a function (student, teacher), or a "
         f"keras.distillation.DistillationLoss. Received: {loss!r}"
     )
 
 
-def _as_function(keras_loss):
-    inner = keras.tree.flatten(getattr(keras_loss, "loss", None))
-    divides = any(isinstance(loss, keras.losses.Loss) for loss in inner)
-
-    def function(student, teacher):
-        keras_loss.validate_outputs(teacher, student)
-        loss = ops.cast(keras_loss.compute_loss(teacher, student), "float32")
-        # Of several devices each gives its share of the mean; Keras's loss
-        # objects see to that themselves.
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return loss if divides else loss / replicas
-
-    return function
-
-
-def _layers_of(loss):
-    """The layers that a loss of Keras's names itself, or None."""
-    if not isinstance(loss, keras.distillation.FeatureDistillation):
-        return None
-    names = loss.student_layer_name, loss.teacher_layer_name
-    if names == (None, None):
-        return None
-    if None in names:
-        raise ValueError(
-            "`FeatureDistillation` must name a layer of both models, or of "
-            f"neither. Received: student_layer_name={names[0]!r}, "
-            f"teacher_layer_name={names[1]!r}"
-        )
-    return [names]
-
-
-def _name_of(loss):
-    if isinstance(loss, str) and ":" in loss:
-        return loss.rpartition(":")[-1]
-    if isinstance(loss, str):
-        return f"{loss}_loss"
+def _name_of(loss: Any) -> str:
     name = getattr(loss, "__name__", type(loss).__name__)
     return name if name.isidentifier() else "custom"
+
+
+def _history_name(loss: Any) -> str:
+    if not isinstance(loss, str):
+        return _name_of(loss)
+    is_function = ":" in loss
+    return loss.rpartition(":")[-1] if is_function else f"{loss}_loss"

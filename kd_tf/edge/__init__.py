@@ -1,1 +1,4 @@
-"""Running, checking and timing `.tflite` files without TensorFlow."""
+"""Runs, scores and times `.tflite` files as a device would.
+
+Needs NumPy, Pillow and ai-edge-litert, and nothing else.
+"""

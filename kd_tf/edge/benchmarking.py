@@ -1,8 +1,11 @@
-"""What a `.tflite` costs: bytes, milliseconds, memory.
+"""Costs of a `.tflite` file: bytes, milliseconds, memory.
 
 Run as a command it times one file and prints JSON; so every file has a
-process to itself, and its peak memory is its own. Needs no TensorFlow.
+process to itself, and its peak memory is its own. Needs no TensorFlow, and no
+pydantic either: ranges are therefore checked in code.
 """
+
+from __future__ import annotations
 
 import gzip
 import json
@@ -11,52 +14,73 @@ import platform
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kd_tf.ranges import Count, WholeNumber
+    from kd_tf.results import CostRecord
 
 
-def benchmark_file(tflite_path, *, runs, warmup):
+def benchmark_file(
+    tflite_path: str | os.PathLike[str],
+    *,
+    runs: Count = 200,
+    warmup: WholeNumber = 20,
+) -> CostRecord:
     """Measures one file in a new process, on one thread.
 
     Args:
         tflite_path: The file.
-        runs: Timed invocations, at least 1.
+        runs: Timed invocations.
         warmup: Invocations before them that do not count.
 
     Returns:
-        Dict: `bytes`, `gzip_bytes`, `p50_ms` and `p95_ms` of one invocation,
-        `peak_memory_mb` (MB of 10^6 bytes) of the process with runtime and
-        NumPy, `machine`.
+        `CostRecord`; the memory is that of a process with the runtime and
+        NumPy alone.
 
     Raises:
-        ValueError: if the runtime cannot run the file.
+        ValueError: if an argument is out of range, or the runtime cannot run
+            the file.
     """
+    # Here, so that it does not count in the memory of the timed process.
+    from kd_tf.results import CostRecord
+
+    if not runs >= 1:
+        raise ValueError(f"`runs` must be at least 1. Received: runs={runs}")
+    if not warmup >= 0:
+        raise ValueError(
+            f"`warmup` must be at least 0. Received: warmup={warmup}"
+        )
     command = [sys.executable, "-m", "kd_tf.edge.benchmarking"]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, os.fspath(tflite_path), str(runs), str(warmup)],
         capture_output=True,
         text=True,
     )
-    if done.returncode:
+    if process.returncode:
         raise ValueError(
-            f"{tflite_path} does not run. Allowed: a file that LiteRT can "
-            f"invoke. Received: exit status {done.returncode}, "
-            + "".join(done.stderr.strip().splitlines()[-1:])
+            f"{tflite_path} does not run. Pass a file that LiteRT can invoke. "
+            f"Received: exit status {process.returncode}, "
+            + "".join(process.stderr.strip().splitlines()[-1:])
         )
-    return {
-        **file_sizes(tflite_path),
-        **json.loads(done.stdout.splitlines()[-1]),
-        "machine": machine(),
-    }
+    size_bytes, gzip_bytes = file_sizes(tflite_path)
+    return CostRecord(
+        size_bytes=size_bytes,
+        gzip_bytes=gzip_bytes,
+        **json.loads(process.stdout.splitlines()[-1]),
+        machine=machine(),
+    )
 
 
-def file_sizes(path):
-    """`bytes` of a file as it is, and `gzip_bytes` compressed at level 9."""
+def file_sizes(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Bytes of a file as it is, and compressed by gzip at level 9."""
     with open(path, "rb") as file:
         content = file.read()
     compressed = gzip.compress(content, compresslevel=9, mtime=0)
-    return {"bytes": len(content), "gzip_bytes": len(compressed)}
+    return len(content), len(compressed)
 
 
-def machine():
+def machine() -> str:
     """One line naming processor, cores and system."""
     return (
         f"{_processor()}, {os.cpu_count()} cores, "
@@ -64,18 +88,29 @@ def machine():
     )
 
 
-def _processor():
+def _processor() -> str:
+    # `platform.processor` is empty or only says x86_64 on most of Linux.
+    return (
+        _field("/proc/cpuinfo", "model name")
+        or platform.processor()
+        or "unknown processor"
+    )
+
+
+def _field(path: str, name: str) -> str | None:
+    """Value of a line `name: value` of a file, if there are both."""
     try:
-        with open("/proc/cpuinfo") as file:
+        with open(path) as file:
             for line in file:
-                if line.startswith("model name"):
+                if line.startswith(name):
                     return line.split(":", 1)[1].strip()
     except OSError:
         pass
-    return platform.processor() or "unknown processor"
+    return None
 
 
-def _time(tflite_path, runs, warmup):
+def _time(tflite_path: str, runs: int, warmup: int) -> dict[str, float]:
+    """Times one file in this process; the timed part of a `CostRecord`."""
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
@@ -83,8 +118,8 @@ def _time(tflite_path, runs, warmup):
     interpreter.allocate_tensors()
     rng = np.random.default_rng(0)
     for detail in interpreter.get_input_details():
-        image = rng.integers(0, 256, detail["shape"]).astype(detail["dtype"])
-        interpreter.set_tensor(detail["index"], image)
+        example = rng.integers(0, 256, detail["shape"]).astype(detail["dtype"])
+        interpreter.set_tensor(detail["index"], example)
     for _ in range(warmup):
         interpreter.invoke()
     milliseconds = []
@@ -100,15 +135,11 @@ def _time(tflite_path, runs, warmup):
     }
 
 
-def _peak_memory_mb():
-    try:
-        # Of this program alone; getrusage would count what started it, too.
-        with open("/proc/self/status") as file:
-            for line in file:
-                if line.startswith("VmHWM"):
-                    return int(line.split()[1]) * 1024 / 1e6
-    except OSError:
-        pass
+def _peak_memory_mb() -> float:
+    # Of this program alone; getrusage would count what started it, too.
+    peak = _field("/proc/self/status", "VmHWM")
+    if peak is not None:
+        return int(peak.removesuffix("kB")) * 1024 / 1e6
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

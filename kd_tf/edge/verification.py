@@ -1,96 +1,85 @@
-"""Do two models answer alike? Does a file keep what was promised of it?
+"""Scores of models and files side by side, in the runtime of the device.
 
-Runs in the edge runtime itself, without TensorFlow. N examples; answers are
-(N, ..., C) of C classes or values.
+Needs no TensorFlow. Shapes: N examples, n of them in a batch; outputs are
+(n, ..., C) of C classes or values.
 """
 
 import dataclasses
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from kd_tf.tasks import TASKS
-from kd_tf.tasks.scoring import Agreement, new_score
+from kd_tf.results import ScoreRecord
+from kd_tf.tasks import get_task
 
-_SHOWN = 12
-
-
-def evaluate_models(models, references, batches, task, num_classes):
-    """Scores models and files side by side, in one pass over the data.
-
-    Args:
-        models: {row: function from raw examples (n, ...) to answers}.
-        references: {row: row that it should answer like}.
-        batches: Iterable of raw examples (n, ...) and targets (n, ...).
-        task: Name of `kd_tf.tasks.TASKS`.
-        num_classes: C.
-
-    Returns:
-        {row: result}: the numbers of `kd_tf.tasks.scoring`, `not_finite`, and
-        `agreement` where it has a twin; {row: arrays to draw from}; {row:
-        every example's own loss (N,)}.
-    """
-    scores = {row: new_score(task, num_classes) for row in models}
-    agreements = {row: Agreement(task) for row in references}
-    not_finite = dict.fromkeys(models, 0)
-    losses = {row: [] for row in models}
-    for x, y in batches:
-        answers = {row: model(x) for row, model in models.items()}
-        for row, found in answers.items():
-            not_finite[row] += int(np.sum(~np.isfinite(found)))
-            answers[row] = np.nan_to_num(found)
-            losses[row].append(scores[row].update(answers[row], y))
-        for row, agreement in agreements.items():
-            agreement.update(answers[row], answers[references[row]])
-    results = {}
-    for row, score in scores.items():
-        results[row] = {**score.result(), "not_finite": not_finite[row]}
-        if row in agreements:
-            results[row]["agreement"] = agreements[row].result()
-    arrays = {row: score.arrays() for row, score in scores.items()}
-    return results, arrays, {r: np.concatenate(x) for r, x in losses.items()}
-
-
-def examples_to_show(losses, task):
-    """Numbers of a dozen examples to look at, from the worst to the best.
-
-    Of pixels, evenly through the ranks, from the worst image to the best; of
-    other answers the worst alone.
-
-    Args:
-        losses: Float array (N,).
-        task: Name of `kd_tf.tasks.TASKS`.
-    """
-    order = np.argsort(-losses, kind="stable")
-    if TASKS[task].per_pixel:
-        count = min(_SHOWN, len(order))
-        return order[np.linspace(0, len(order) - 1, count).round().astype(int)]
-    return order[:_SHOWN]
+Predict = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
-class Limit:
-    """One thing promised of a file, and what was measured.
+class Evaluation:
+    """What `evaluate_models` measured.
 
     Attributes:
-        name: The limit's name in the budget.
-        allowed: The greatest value allowed.
-        measured: What the file has.
+        scores: {model: `ScoreRecord`}.
+        arrays: {model: {name: curves and counts to draw from}}.
+        losses: {model: loss of every example, float (N,)}.
     """
 
-    name: str
-    allowed: float
-    measured: float
+    scores: dict[str, ScoreRecord]
+    arrays: dict[str, dict[str, np.ndarray]]
+    losses: dict[str, np.ndarray]
 
-    @property
-    def met(self):
-        # Written so that a measurement of NaN breaks the limit.
-        return self.measured <= self.allowed
 
-    def __str__(self):
-        if self.met:
-            return f"{self.name}: {self.measured:.6g} of {self.allowed:.6g}"
-        over = self.measured - self.allowed
-        return (
-            f"{self.name} missed: allowed {self.allowed:.6g}, measured "
-            f"{self.measured:.6g}, {over:.6g} too much"
-        )
+def evaluate_models(
+    models: Mapping[str, Predict],
+    references: Mapping[str, str],
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    *,
+    task: str,
+    num_outputs: int,
+) -> Evaluation:
+    """Scores models and files side by side, in one pass over the data.
+
+    Outputs that are NaN or infinite are counted, and scored as 0 or as the
+    greatest float there is.
+
+    Args:
+        models: {name: function from raw examples (n, ...) to outputs}; a
+            `FileModel` is one.
+        references: {name: name of the model whose outputs it should have}.
+        batches: Iterable of raw examples (n, ...) and targets (n, ...).
+        task: Name of `kd_tf.tasks.TASKS`.
+        num_outputs: C.
+
+    Returns:
+        `Evaluation`; a model has an agreement if it has a reference.
+    """
+    kind = get_task(task)
+    scores = {name: kind.new_score(num_outputs) for name in models}
+    agreements = {name: kind.new_agreement() for name in references}
+    not_finite = dict.fromkeys(models, 0)
+    losses: dict[str, list[np.ndarray]] = {name: [] for name in models}
+    for x, y in batches:
+        # Every model sees the batch before the next one is read, so that
+        # models can be compared while memory holds one batch alone.
+        raw = {name: model(x) for name, model in models.items()}
+        outputs = {name: np.nan_to_num(array) for name, array in raw.items()}
+        for name, score in scores.items():
+            not_finite[name] += int(np.sum(~np.isfinite(raw[name])))
+            losses[name].append(score.update(outputs[name], y))
+        for name, agreement in agreements.items():
+            agreement.update(outputs[name], outputs[references[name]])
+    return Evaluation(
+        scores={
+            name: dataclasses.replace(
+                score.result(),
+                not_finite=not_finite[name],
+                agreement=agreements[name].result()
+                if name in agreements
+                else None,
+            )
+            for name, score in scores.items()
+        },
+        arrays={name: score.arrays() for name, score in scores.items()},
+        losses={name: np.concatenate(of) for name, of in losses.items()},
+    )

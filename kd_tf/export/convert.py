@@ -4,12 +4,26 @@ The converter can crash the process it runs in, and leaks memory; so the
 conversion is this module run as a command, under a time limit.
 """
 
+from __future__ import annotations
+
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kd_tf.data.sources.source import ArraySpec
+    from kd_tf.ranges import Positive
+    from kd_tf.results import Moments
+
+Tensor = Any
+PerChannel = float | list[float]
+_NO_BOUND = 1e6  # that no feature or value reaches
 
 
 class ConversionError(ValueError):
@@ -17,12 +31,19 @@ class ConversionError(ValueError):
 
 
 def convert_to_tflite(
-    model_path, tflite_path, *, example, mean, std, time_limit_s, values=None
-):
+    model_path: str | os.PathLike[str],
+    tflite_path: str | os.PathLike[str],
+    *,
+    example: ArraySpec,
+    mean: PerChannel,
+    std: PerChannel,
+    time_limit_s: Positive = 300.0,
+    target_moments: Moments | None = None,
+) -> None:
     """Converts a saved model to a float `.tflite` for a device.
 
     The file takes what a device has, one uint8 `image`, int16 `waveform` or
-    row of float `features` (1, ...), and answers `logits` (1, ..., C) or
+    row of float `features` (1, ...), and outputs `logits` (1, ..., C) or
     `values`; normalization is inside. Only builtin operators are used, so
     every LiteRT runtime can run it.
 
@@ -32,10 +53,10 @@ def convert_to_tflite(
         example: `ArraySpec`: shape of one example, without its batch axis, and
             type; fixed in the file even where the model would take others.
         mean: Subtracted from every input, one number or one a channel.
-        std: Divides what is left, one number or one a channel.
+        std: Divides what remains, one number or one a channel.
         time_limit_s: Seconds the conversion may take.
-        values: `{"mean": ..., "std": ...}` of the quantities that a
-            regression answers in units of their spread; None for classes.
+        target_moments: `Moments` of the quantities that a regression outputs
+            in units of their spread; None for classes.
 
     Raises:
         ConversionError: if it crashes, takes too long, or the model needs an
@@ -48,11 +69,11 @@ def convert_to_tflite(
         "dtype": example.dtype,
         "mean": mean,
         "std": std,
-        "values": values,
+        "moments": target_moments and dataclasses.asdict(target_moments),
     }
     command = [sys.executable, "-m", "kd_tf.export.convert", json.dumps(job)]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             capture_output=True,
             text=True,
@@ -61,80 +82,109 @@ def convert_to_tflite(
         )
     except subprocess.TimeoutExpired as error:
         raise ConversionError(
-            f"{model_path} took too long to convert. Allowed: {time_limit_s} s "
-            "(export.time_limit_s). Received: no answer by then"
+            f"{model_path} took too long to convert. Raise `time_limit_s`, or "
+            f"use a smaller model. Received: time_limit_s={time_limit_s}"
         ) from error
-    if done.returncode:
+    if process.returncode:
         raise ConversionError(
             f"{model_path} does not convert to LiteRT's builtin operators. "
-            "Allowed: a model of layers that LiteRT knows. Received: "
-            + _last_words(done)
+            "Use layers that LiteRT supports. Received: "
+            + _reason_of_failure(process)
         )
 
 
-def _last_words(done):
-    if done.returncode < 0:
-        return f"the converter died of {signal.Signals(-done.returncode).name}"
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return lines[-1] if lines else f"exit status {done.returncode}"
+def _reason_of_failure(process: subprocess.CompletedProcess[str]) -> str:
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        return f"the converter was killed by {name}"
+    lines = [line for line in process.stderr.splitlines() if line.strip()]
+    return lines[-1] if lines else f"exit status {process.returncode}"
 
 
-def input_name(shape, dtype):
-    """What a device is asked for."""
-    if dtype == "int16":
-        return "waveform"
-    return "image" if len(shape) == 3 else "features"
-
-
-def _convert(model_path, tflite_path, shape, dtype, mean, std, values):
+def _convert(
+    *,
+    model_path: str,
+    tflite_path: str,
+    shape: list[int],
+    dtype: str,
+    **scaling: Any,
+) -> None:
+    """Converts in this process; the arguments are those of the job."""
     import keras
     import tensorflow as tf
 
-    from kd_tf.data.streaming import Normalization
     from kd_tf.models.loading import load_model
 
     model = load_model(model_path)
-    normalize = Normalization(mean, std)
-    example = tf.TensorSpec((1, *shape), dtype, input_name(shape, dtype))
-
-    def serve(x):
-        x = normalize(x)
-        if dtype == "float32":
-            # No one scale fits all columns of a table: the name tells the
-            # quantizer to leave this in float, and the bound, which no
-            # feature reaches, keeps the converter from merging it into
-            # the first layer.
-            with tf.name_scope("scale_columns"):
-                x = tf.clip_by_value(x, -1e6, 1e6)
-        answers = model(x, training=False)
-        if values is None:
-            return {"logits": answers}
-        std, mean = (
-            tf.constant(values[k], tf.float32) for k in ("std", "mean")
-        )
-        if len(values["std"]) > 1:
-            # Nor does one scale fit all values; as with columns.
-            with tf.name_scope("scale_values"):
-                answers = tf.clip_by_value(answers, -1e6, 1e6)
-        return {"values": answers * std + mean}
-
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(
         "serve",
-        serve,
-        input_signature=[example],
+        _serving_function(model, dtype, **scaling),
+        input_signature=[
+            tf.TensorSpec((1, *shape), dtype, _input_name(shape, dtype))
+        ],
     )
     with tempfile.TemporaryDirectory() as folder:
         archive.write_out(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         flatbuffer = converter.convert()
-    # Whole or not at all: whoever asked may be gone, and another be asking.
-    partial = f"{tflite_path}.{os.getpid()}"
+    _write_at_once(tflite_path, flatbuffer)
+
+
+def _input_name(shape: list[int], dtype: str) -> str:
+    if dtype == "int16":
+        return "waveform"
+    return "image" if len(shape) == 3 else "features"
+
+
+def _serving_function(
+    model: Callable[..., Tensor],
+    dtype: str,
+    *,
+    mean: PerChannel,
+    std: PerChannel,
+    moments: dict[str, list[float]] | None,
+) -> Callable[[Tensor], dict[str, Tensor]]:
+    """The function of a file, from raw examples to its named output."""
+    import tensorflow as tf
+
+    from kd_tf.data.streaming import Normalization
+
+    normalize = Normalization(mean, std)
+
+    def serve(x: Tensor) -> dict[str, Tensor]:
+        x = normalize(x)
+        if dtype == "float32":
+            # No one scale fits all columns of a table: the name makes the
+            # quantizer leave this in float, and the bound, which no feature
+            # reaches, keeps the converter from merging it into the first
+            # layer.
+            with tf.name_scope("scale_columns"):
+                x = tf.clip_by_value(x, -_NO_BOUND, _NO_BOUND)
+        outputs = model(x, training=False)
+        if moments is None:
+            return {"logits": outputs}
+        std, mean = (
+            tf.constant(moments[key], tf.float32) for key in ("std", "mean")
+        )
+        if len(moments["std"]) > 1:
+            # Nor does one scale fit all values; as with columns.
+            with tf.name_scope("scale_values"):
+                outputs = tf.clip_by_value(outputs, -_NO_BOUND, _NO_BOUND)
+        return {"values": outputs * std + mean}
+
+    return serve
+
+
+def _write_at_once(path: str, content: bytes) -> None:
+    # A process that ran out of time may write while its successor does:
+    # each writes a file of its own, which then appears whole or not at all.
+    partial = f"{path}.{os.getpid()}"
     with open(partial, "wb") as file:
-        file.write(flatbuffer)
-    os.replace(partial, tflite_path)
+        file.write(content)
+    os.replace(partial, path)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Losses between a student's answer and its teacher's."""
+"""Losses between the tensors of a student and of its teacher."""

@@ -3,17 +3,22 @@
 Shapes: B examples, C channels, along the last axis; "..." stands for the grid
 between them, such as height and width, and P for the number of its positions.
 Every loss returns one value an example, float32 (B,); the caller weighs and
-averages. No gradient flows into the teacher. Where a loss wants equal widths
-or grids, an adapter (`kd_tf/adapters.py`) makes them equal.
+averages. No gradient flows into the teacher. Where a loss needs equal widths
+or grids, an adapter (`kd_tf.distillation.adapters`) makes them equal.
 """
+
+from typing import Any, Literal
 
 from keras import ops
 
 from kd_tf.losses.grids import resize_grid
 from kd_tf.losses.normalization import l2_normalize
+from kd_tf.ranges import Positive
+
+Tensor = Any
 
 
-def hint_loss(student, teacher):
+def hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of the activations.
 
     Args:
@@ -36,8 +41,8 @@ def hint_loss(student, teacher):
     return ops.mean(ops.square(student - teacher), axis=(1, 2))
 
 
-def attention_transfer_loss(student, teacher):
-    """Where each model looks: the energy of its channels over the grid.
+def attention_transfer_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Squared distance of where channels are active: energies over the grid.
 
     Args:
         student: Float tensor (B, ..., C of the student).
@@ -61,8 +66,10 @@ def attention_transfer_loss(student, teacher):
     return ops.sum(ops.square(student - teacher), axis=-1)
 
 
-def fsp_loss(student, teacher):
-    """How one layer flows into a later one: products of their channels.
+def fsp_loss(
+    student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor]
+) -> Tensor:
+    """FSP: squared difference of the products of two layers' channels.
 
     Args:
         student: Two float tensors (B, ..., C) and (B, ..., D), from an
@@ -87,8 +94,10 @@ def fsp_loss(student, teacher):
     return ops.mean(ops.square(difference), axis=(1, 2))
 
 
-def channel_wise_loss(student, teacher, temperature=4.0):
-    """CWD: each channel as a distribution over the grid.
+def channel_wise_loss(
+    student: Tensor, teacher: Tensor, *, temperature: Positive = 4.0
+) -> Tensor:
+    """CWD: divergence of each channel as a distribution over the grid.
 
     Args:
         student: Float tensor (B, ..., C).
@@ -112,8 +121,8 @@ def channel_wise_loss(student, teacher, temperature=4.0):
     return temperature**2 * ops.mean(divergence, axis=-1)
 
 
-def neuron_selectivity_loss(student, teacher):
-    """NST: where channels fire, compared as two samples of patterns.
+def neuron_selectivity_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """NST: discrepancy of the channels' patterns as two samples.
 
     The squared maximum mean discrepancy of the channels, each a pattern of
     length 1 over the grid, under the kernel k(x, y) = (x . y)^2.
@@ -133,12 +142,10 @@ def neuron_selectivity_loss(student, teacher):
         and 4.1.
     """
     student, teacher = _features(student, teacher, "grid")
-    student, teacher = (
-        l2_normalize(student, axis=1),
-        l2_normalize(teacher, axis=1),
-    )
+    student = l2_normalize(student, axis=1)
+    teacher = l2_normalize(teacher, axis=1)
 
-    def mean_kernel(a, b):
+    def mean_kernel(a: Tensor, b: Tensor) -> Tensor:
         return ops.mean(ops.square(_products(a, b)), axis=(1, 2))
 
     return (
@@ -148,11 +155,13 @@ def neuron_selectivity_loss(student, teacher):
     )
 
 
-def variational_information_loss(student, teacher, raw_variance):
-    """VID: how surprised the student is by its teacher's activations.
+def variational_information_loss(
+    student: Tensor, teacher: Tensor, raw_variance: Tensor
+) -> Tensor:
+    """VID: negative log-likelihood of the teacher's activations.
 
-    The student names a mean for each activation, and each channel has a
-    learned variance: the channels it cannot follow come to weigh less.
+    The student gives the mean of each activation, and each channel has a
+    learned variance: channels that it cannot follow come to weigh less.
 
     Args:
         student: Float tensor (B, ..., C): the means.
@@ -171,12 +180,12 @@ def variational_information_loss(student, teacher, raw_variance):
     """
     student, teacher = _features(student, teacher, "width", "grid")
     variance = ops.softplus(ops.cast(raw_variance, "float32")) + 1e-5
-    surprise = ops.square(teacher - student) / variance + ops.log(variance)
-    return 0.5 * ops.mean(surprise, axis=(1, 2))
+    doubled = ops.square(teacher - student) / variance + ops.log(variance)
+    return 0.5 * ops.mean(doubled, axis=(1, 2))
 
 
-def inter_channel_loss(student, teacher):
-    """ICKD: how alike each model's channels are to one another.
+def inter_channel_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """ICKD: squared difference of the cosines between a layer's channels.
 
     Args:
         student: Float tensor (B, ..., C).
@@ -194,25 +203,27 @@ def inter_channel_loss(student, teacher):
         the channels brought to length 1 as in the authors' code.
     """
     student, teacher = _features(student, teacher, "width")
-    student, teacher = (
-        l2_normalize(student, axis=1),
-        l2_normalize(teacher, axis=1),
-    )
+    student = l2_normalize(student, axis=1)
+    teacher = l2_normalize(teacher, axis=1)
     difference = _products(student, student) - _products(teacher, teacher)
     return ops.mean(ops.square(difference), axis=(1, 2))
 
 
-def _features(student, teacher, *same):
+def _features(
+    student: Tensor, teacher: Tensor, *same: Literal["width", "grid"]
+) -> tuple[Tensor, Tensor]:
     """Both as float32 (B, P, C), the teacher without gradient."""
     for what in same:
         _check_same(student, teacher, what)
     return _positions(student), ops.stop_gradient(_positions(teacher))
 
 
-def _check_same(student, teacher, what):
+def _check_same(
+    student: Tensor, teacher: Tensor, what: Literal["width", "grid"]
+) -> None:
     axes = {"width": slice(-1, None), "grid": slice(1, -1)}[what]
     lengths = student.shape[axes], teacher.shape[axes]
-    # A length that is not known beforehand shows itself in the arithmetic.
+    # Unknown lengths that differ fail later, in the arithmetic.
     if len(lengths[0]) != len(lengths[1]) or any(
         s != t and None not in (s, t) for s, t in zip(*lengths, strict=True)
     ):
@@ -222,12 +233,12 @@ def _check_same(student, teacher, what):
         )
 
 
-def _positions(x):
+def _positions(x: Tensor) -> Tensor:
     x = ops.cast(x, "float32")
     return ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
 
 
-def _flow(early, late):
+def _flow(early: Tensor, late: Tensor) -> Tensor:
     """Products of all channels of two layers, (B, C, D), averaged over P."""
     grids = zip(ops.shape(early)[1:-1], ops.shape(late)[1:-1], strict=True)
     grid = [_smaller(*lengths) for lengths in grids]
@@ -236,11 +247,11 @@ def _flow(early, late):
     return _products(early, late) / ops.cast(ops.shape(early)[1], "float32")
 
 
-def _smaller(one, other):
+def _smaller(one: Any, other: Any) -> Any:
     if isinstance(one, int) and isinstance(other, int):
         return min(one, other)
     return ops.minimum(one, other)
 
 
-def _products(a, b):
+def _products(a: Tensor, b: Tensor) -> Tensor:
     return ops.matmul(ops.transpose(a, (0, 2, 1)), b)

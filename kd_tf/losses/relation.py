@@ -1,20 +1,25 @@
 """Losses on how the examples of a batch relate to one another.
 
-Shapes: B examples, D numbers each (whatever the axes: they are flattened).
+Shapes: B examples, D numbers each (all axes but the first are flattened).
 Student and teacher may differ in D, except where a loss says so. Every loss
 returns one value an example, float32 (B,), on its relations to all others of
 the batch; the caller weighs and averages. An example's own weight weighs its
 row, not its part in the rows of others. No gradient flows into the teacher.
-On several devices each sees the relations within its own share of the batch.
+On several devices each sees the relations within its own part of the batch.
 """
+
+from typing import Any
 
 from keras import ops
 
 from kd_tf.losses.normalization import LEAST_SQUARE, l2_normalize
+from kd_tf.ranges import NonNegative, Positive
+
+Tensor = Any
 
 
-def rkd_distance_loss(student, teacher):
-    """How far apart examples are, in units of the mean distance.
+def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """RKD: Huber loss of the distances between examples, over their mean.
 
     Args:
         student: Float tensor (B, ...).
@@ -31,8 +36,8 @@ def rkd_distance_loss(student, teacher):
     return ops.sum(_huber(difference), axis=-1) / _others(student, 1)
 
 
-def rkd_angle_loss(student, teacher):
-    """The angle at which an example sees each two others.
+def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """RKD: Huber loss of the angles at each example to two others.
 
     Memory and time grow with the third power of B.
 
@@ -53,8 +58,8 @@ def rkd_angle_loss(student, teacher):
     return ops.sum(_huber(difference), axis=(1, 2)) / num_pairs
 
 
-def similarity_preserving_loss(student, teacher):
-    """SP: which examples excite a model alike.
+def similarity_preserving_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """SP: squared difference of the inner products between examples.
 
     Args:
         student: Float tensor (B, ...).
@@ -68,14 +73,16 @@ def similarity_preserving_loss(student, teacher):
         Tung and Mori, 2019, https://arxiv.org/abs/1907.09682, section 3.1.
     """
     student, teacher = _embeddings(student, teacher)
-    difference = l2_normalize(_products(student)) - l2_normalize(
-        _products(teacher)
-    )
+    student = l2_normalize(_products(student))
+    teacher = l2_normalize(_products(teacher))
+    difference = student - teacher
     return ops.mean(ops.square(difference), axis=-1)
 
 
-def correlation_congruence_loss(student, teacher, gamma=0.4):
-    """CC: correlations between examples under a Gaussian kernel.
+def correlation_congruence_loss(
+    student: Tensor, teacher: Tensor, *, gamma: NonNegative = 0.4
+) -> Tensor:
+    """CC: squared difference of a Gaussian kernel between examples.
 
     Args:
         student: Float tensor (B, ...).
@@ -93,14 +100,14 @@ def correlation_congruence_loss(student, teacher, gamma=0.4):
     """
     student, teacher = _embeddings(student, teacher)
 
-    def kernel(x):
+    def kernel(x: Tensor) -> Tensor:
         return ops.exp(-2 * gamma * (1 - _products(l2_normalize(x))))
 
     return ops.mean(ops.square(kernel(student) - kernel(teacher)), axis=-1)
 
 
-def probabilistic_transfer_loss(student, teacher):
-    """PKT: how probably an example would pick each other as its neighbour.
+def probabilistic_transfer_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """PKT: divergence of the probabilities that examples are neighbours.
 
     Args:
         student: Float tensor (B, ...).
@@ -116,7 +123,7 @@ def probabilistic_transfer_loss(student, teacher):
     """
     student, teacher = _embeddings(student, teacher)
 
-    def log_neighbours(x):
+    def log_neighbours(x: Tensor) -> Tensor:
         kernel = 0.5 * (1 + _products(l2_normalize(x)))
         kernel = ops.maximum(kernel, LEAST_SQUARE)
         return ops.log(kernel / ops.sum(kernel, axis=-1, keepdims=True))
@@ -125,8 +132,10 @@ def probabilistic_transfer_loss(student, teacher):
     return ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
 
 
-def contrastive_loss(student, teacher, temperature=0.1):
-    """CRD: an example's student is nearest to its own teacher's answer.
+def contrastive_loss(
+    student: Tensor, teacher: Tensor, *, temperature: Positive = 0.1
+) -> Tensor:
+    """CRD: cross-entropy of finding the teacher's embedding of each example.
 
     Args:
         student: Float tensor (B, ...), D numbers an example.
@@ -134,8 +143,8 @@ def contrastive_loss(student, teacher, temperature=0.1):
         temperature: Positive divisor of the cosines.
 
     Returns:
-        Float32 tensor (B,): cross-entropy in nats of picking the right one
-        out of the teacher's B embeddings.
+        Float32 tensor (B,): in nats; the choice is among the teacher's B
+        embeddings, by their cosines with the student's.
 
     Raises:
         ValueError: if the two differ in D.
@@ -151,34 +160,33 @@ def contrastive_loss(student, teacher, temperature=0.1):
             "The embeddings must have the same width. Received: student "
             f"(B, {student.shape[-1]}), teacher (B, {teacher.shape[-1]})"
         )
-    cosines = ops.matmul(
-        l2_normalize(student), ops.transpose(l2_normalize(teacher))
-    )
+    student, teacher = l2_normalize(student), l2_normalize(teacher)
+    cosines = ops.matmul(student, ops.transpose(teacher))
     log_picked = ops.log_softmax(cosines / temperature, axis=-1)
     return -ops.diagonal(log_picked)
 
 
-def _embeddings(student, teacher):
+def _embeddings(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Both as float32 (B, D), the teacher without gradient."""
 
-    def flat(x):
+    def flat(x: Tensor) -> Tensor:
         x = ops.cast(x, "float32")
         return ops.reshape(x, (ops.shape(x)[0], -1))
 
     return flat(student), ops.stop_gradient(flat(teacher))
 
 
-def _products(x):
+def _products(x: Tensor) -> Tensor:
     return ops.matmul(x, ops.transpose(x))
 
 
-def _others(x, left_out):
-    """B without so many examples; at least 1, for it is divided by."""
+def _others(x: Tensor, num_excluded: int) -> Tensor:
+    """B less some examples; at least 1, for it is divided by."""
     num_examples = ops.cast(ops.shape(x)[0], "float32")
-    return ops.maximum(num_examples - left_out, 1.0)
+    return ops.maximum(num_examples - num_excluded, 1.0)
 
 
-def _scaled_distances(x):
+def _scaled_distances(x: Tensor) -> Tensor:
     # Centred, for a common offset would drown the differences in rounding.
     x = x - ops.mean(x, axis=0, keepdims=True)
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
@@ -191,12 +199,12 @@ def _scaled_distances(x):
     return distances / ops.maximum(mean, LEAST_SQUARE)
 
 
-def _cosines_at_each(x):
+def _cosines_at_each(x: Tensor) -> Tensor:
     differences = ops.expand_dims(x, 0) - ops.expand_dims(x, 1)
     directions = l2_normalize(differences)
     return ops.matmul(directions, ops.transpose(directions, (0, 2, 1)))
 
 
-def _huber(x):
+def _huber(x: Tensor) -> Tensor:
     size = ops.abs(x)
     return ops.where(size < 1, 0.5 * ops.square(x), size - 0.5)

@@ -1,11 +1,25 @@
 """Convolutional network."""
 
+from collections.abc import Sequence
+from typing import Annotated
+
 import keras
 from keras import layers
+from pydantic import Field
+
+from kd_tf.models.blocks import MOMENTUM
+from kd_tf.ranges import Count, Share, WholeNumber
 
 
-def cnn(input_shape, num_classes, *, filters, hidden, dropout):
-    """Blocks of 3x3 convolution, batch normalization, ReLU and 2x2 pooling.
+def cnn(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    filters: Annotated[Sequence[Count], Field(min_length=1)] = (32, 64),
+    hidden: WholeNumber = 0,
+    dropout: Share = 0.0,
+) -> keras.Model:
+    """Builds blocks of 3x3 convolution, normalization, ReLU and 2x2 pooling.
 
     After the last block the map is averaged over its pixels, or, with
     `hidden` units, flattened into a dense layer.
@@ -15,23 +29,25 @@ def cnn(input_shape, num_classes, *, filters, hidden, dropout):
 
     Args:
         input_shape: (height, width, channels).
-        num_classes: Number of logits.
+        num_outputs: Number of logits.
         filters: Channels of each block, in order. Every block but the last
             halves height and width.
         hidden: Units of a dense layer before the logits; 0 for none.
-        dropout: Share of features silenced before the logits, in [0, 1).
+        dropout: Fraction of features dropped before the logits while
+            training, in [0, 1).
 
     Returns:
-        `keras.Model` answering logits.
+        `keras.Model` whose output is logits (B, num_outputs).
 
     Raises:
-        ValueError: if an example is no image, or too small for the blocks.
+        ValueError: if examples are not images, or too small for the blocks.
     """
     smallest = 2 ** (len(filters) - 1)
     if len(input_shape) != 3 or min(input_shape[:2]) < smallest:
         raise ValueError(
             f"a cnn with {len(filters)} blocks needs images (height, width, "
-            f"channels) of at least {smallest}x{smallest} pixels"
+            f"channels) of at least {smallest}x{smallest} pixels. Received: "
+            f"{input_shape}"
         )
     inputs = keras.Input(input_shape, name="image")
     x = inputs
@@ -41,8 +57,7 @@ def cnn(input_shape, num_classes, *, filters, hidden, dropout):
         x = layers.Conv2D(
             channels, 3, padding="same", use_bias=False, name=f"conv_{i}"
         )(x)
-        # The default of 0.99 lags behind in short trainings.
-        x = layers.BatchNormalization(momentum=0.9, name=f"norm_{i}")(x)
+        x = layers.BatchNormalization(momentum=MOMENTUM, name=f"norm_{i}")(x)
         x = layers.ReLU(name=f"relu_{i}")(x)
     if hidden:
         x = layers.Flatten(name="flatten")(x)
@@ -50,5 +65,5 @@ def cnn(input_shape, num_classes, *, filters, hidden, dropout):
     else:
         x = layers.GlobalAveragePooling2D(name="average")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, name="logits")(x)
+    logits = layers.Dense(num_outputs, name="logits")(x)
     return keras.Model(inputs, logits, name="cnn")

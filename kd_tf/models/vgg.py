@@ -1,13 +1,25 @@
 """Plain deep convolutional network."""
 
+from collections.abc import Sequence
+from typing import Annotated
+
 import keras
 from keras import layers
+from pydantic import Field
 
 from kd_tf.models.blocks import conv_block
+from kd_tf.ranges import Count, Share
 
 
-def vgg(input_shape, num_classes, *, filters, repeats, dropout):
-    """Stages of repeated 3x3 convolutions, each with normalization and ReLU.
+def vgg(
+    input_shape: Sequence[int],
+    num_outputs: int,
+    *,
+    filters: Annotated[Sequence[Count], Field(min_length=1)] = (32, 64, 128),
+    repeats: Count = 2,
+    dropout: Share = 0.0,
+) -> keras.Model:
+    """Builds stages of repeated 3x3 convolutions, normalization and ReLU.
 
     The map is halved by pooling between stages, and averaged over its pixels
     after the last, where the paper has dense layers: they would hold most of
@@ -18,16 +30,17 @@ def vgg(input_shape, num_classes, *, filters, repeats, dropout):
 
     Args:
         input_shape: (height, width, channels).
-        num_classes: Number of logits.
+        num_outputs: Number of logits.
         filters: Channels of each stage, in order.
         repeats: Convolutions of each stage.
-        dropout: Share of features silenced before the logits, in [0, 1).
+        dropout: Fraction of features dropped before the logits while
+            training, in [0, 1).
 
     Returns:
-        `keras.Model` answering logits.
+        `keras.Model` whose output is logits (B, num_outputs).
 
     Raises:
-        ValueError: if an example is no image, or too small for the stages.
+        ValueError: if examples are not images, or too small for the stages.
 
     Reference:
         Simonyan and Zisserman, 2014, https://arxiv.org/abs/1409.1556,
@@ -49,5 +62,5 @@ def vgg(input_shape, num_classes, *, filters, repeats, dropout):
             x = conv_block(x, channels, name=f"stage_{i}_{j}")
     x = layers.GlobalAveragePooling2D(name="average")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, name="logits")(x)
+    logits = layers.Dense(num_outputs, name="logits")(x)
     return keras.Model(inputs, logits, name="vgg")

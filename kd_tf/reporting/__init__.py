@@ -1,1 +1,1 @@
-"""Records -> tables, curves, one page. Formats; measures nothing."""
+"""Records -> tables, pictures, one page. Formats; measures nothing."""

@@ -2,228 +2,231 @@
 
 import dataclasses
 import os
-from functools import partial
+from collections.abc import Mapping, Sequence
 
-from kd_tf.reporting import quality, tables
-from kd_tf.reporting.answers import class_scores
-from kd_tf.reporting.headline import gain_of_distillation
+import numpy as np
+
+from kd_tf.reporting.curves import (
+    all_have,
+    calibration_picture,
+    micro_average_picture,
+)
 from kd_tf.reporting.layout import Section, Table
-from kd_tf.reporting.page import render, write_files
-from kd_tf.reporting.tradeoff import tradeoff_pictures
-from kd_tf.reporting.training import ROLES, over_epochs, overlaid
-from kd_tf.tasks import TASKS
-from kd_tf.tasks.scoring import load_arrays
+from kd_tf.reporting.looks import look
+from kd_tf.reporting.page import Folder, render, write_pages
+from kd_tf.reporting.rows import result_rows
+from kd_tf.reporting.run_table import run_table
+from kd_tf.reporting.series import Series
+from kd_tf.reporting.tables import per_class_table
+from kd_tf.reporting.tradeoff import Point, tradeoff_pictures
+from kd_tf.reporting.training import over_epochs, overlaid_picture
+from kd_tf.results import Results
+from kd_tf.tasks import Task, get_task
+from kd_tf.tasks.curves import load_arrays
 
 _LONGEST = 24  # letters of a label in a picture
-_COLUMNS = {
-    "file": ("{score} of the file", ".4f"),
-    "change": ("against its teacher", "+.4f"),
-    "teacher": ("teacher", ".4f"),
-    "control": ("student on labels", ".4f"),
-    "student": ("student distilled", ".4f"),
-    "gain": ("gain of distillation", "+.4f"),
-    "bytes": ("bytes", ","),
-    "p50_ms": ("p50 ms", ".4f"),
-    "seed": ("seed", ""),
-}
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """A finished run.
+class FinishedRun:
+    """A run to compare with others.
 
     Attributes:
         label: What the page calls it; no two alike.
-        results: Its `report.json`.
+        results: What was made and measured.
         verification: Folder with its `curves.npz`, or None.
     """
 
     label: str
-    results: dict
-    verification: str | None
+    results: Results
+    verification: Folder | None
 
-    @property
-    def stages(self):
-        return self.results["stages"]
-
-    @property
-    def released(self):
-        return self.stages["export"]["released"]
-
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         """What there is to draw of the released file, or {}."""
-        if not self.verification:
+        if self.verification is None:
             return {}
         path = os.path.join(self.verification, "curves.npz")
-        return load_arrays(path).get(self.released, {})
+        return load_arrays(path).get(self.results.released, {})
 
 
-def write_comparison(runs, differences, folder):
+def write_comparison(
+    runs: Sequence[FinishedRun],
+    differences: Mapping[str, Sequence[str]],
+    folder: Folder,
+) -> list[str]:
     """Writes `compare.html`, `compare.md` and their pictures.
 
     Args:
-        runs: List of `Run`, of one task.
+        runs: Runs of one task.
         differences: {key of the configs: its value in every run, as text}.
         folder: Existing folder to write into.
 
     Returns:
         The names of the files, relative to the folder.
     """
-    task = TASKS[runs[0].stages["prepare"]["task"]]
-    arrays = {run.label: run.arrays() for run in runs}
-    found = [
-        _results(runs, task),
+    task = get_task(runs[0].results.data.task)
+    sections = [
+        _results(runs),
         _configs(runs, differences),
         _cost(runs, task),
         _training(runs, task),
-        _classes(runs, arrays),
-        _curves(runs, arrays),
+        *_classes(runs, task),
+        _curves(runs),
         _machines(runs),
     ]
-    found = [section for section in found if not section.is_empty]
-    view = {"sections": found, "names": [run.label for run in runs]}
+    sections = [section for section in sections if not section.is_empty]
+    view = {"sections": sections, "names": [run.label for run in runs]}
     pages = {
-        "compare.html": render("compare.html", view),
-        "compare.md": render("compare.md", view),
+        "compare.html": render("comparison.html", view),
+        "compare.md": render("comparison.md", view),
     }
-    return write_files(pages, found, folder)
+    return write_pages(pages, sections, folder)
 
 
-def _results(runs, task):
-    known = [_figures(run) for run in runs]
-    columns = [key for key in _COLUMNS if any(key in row for row in known)]
-    cells = [
-        [
-            run.label,
-            *(
-                format(row[key], _COLUMNS[key][1]) if key in row else ""
-                for key in columns
-            ),
-            "; ".join(run.stages.get("verify", {}).get("missed", [])),
-        ]
-        for run, row in zip(runs, known, strict=True)
-    ]
-    titles = [_COLUMNS[key][0].format(score=task.title) for key in columns]
-    make = partial(tables.as_table, cells, ["run", *titles, "refused for"])
+def _results(runs: Sequence[FinishedRun]) -> Section:
     text = (
         "Scores are of the test split. One seed is one seed: small "
-        "differences may be chance.",
+        "differences may be chance."
     )
-    return Section("Results", text, tables=(Table(make),))
+    labels = [run.label for run in runs]
+    table = run_table(labels, [run.results for run in runs])
+    return Section("Results", [text], tables=[table])
 
 
-def _figures(run):
-    """What the first table has of a run; what was not measured is absent."""
-    rows = {row["id"]: row for row in run.results["rows"]}
-    file = rows[run.released]
-    found = {
-        row: rows[row].get("test_score")
-        for row in ("teacher", "control", "student")
-    }
-    found["file"] = file.get("test_score")
-    if None not in (found["file"], found["teacher"]):
-        found["change"] = found["file"] - found["teacher"]
-    found["gain"] = gain_of_distillation(run.results["rows"])
-    found.update({key: file.get(key) for key in ("bytes", "p50_ms")})
-    found["seed"] = run.results["seed"]
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _configs(runs, differences):
+def _configs(
+    runs: Sequence[FinishedRun], differences: Mapping[str, Sequence[str]]
+) -> Section:
     if not differences:
-        return Section("Configs", ("The configs are the same.",))
+        return Section("Configs", ["The configs are the same."])
     cells = [[key, *values] for key, values in differences.items()]
     headers = ["key that differs", *(run.label for run in runs)]
+    return Section("Configs", tables=[Table(headers, cells)])
+
+
+def _cost(runs: Sequence[FinishedRun], task: Task) -> Section:
+    titles = _titles(runs)
+    points = [
+        Point(
+            f"{label}: {row['model']}",
+            look(number).color,
+            look(titles.index(row["model"])).marker,
+            row,
+        )
+        for number, (label, run) in enumerate(_labelled(runs))
+        for row in result_rows(run.results)
+    ]
     return Section(
-        "Configs",
-        tables=(Table(partial(tables.as_table, cells, headers)),),
+        "Score and cost", pictures=tradeoff_pictures(points, task.title)
     )
 
 
-def _drawn(runs):
-    """{label: label short enough for a legend}."""
-    return {
-        run.label: run.label
-        if len(run.label) <= _LONGEST
-        else f"{number}: …{run.label[4 - _LONGEST :]}"
-        for number, run in enumerate(runs, 1)
-    }
-
-
-def _cost(runs, task):
-    names = _drawn(runs)
-    rows = [
-        {**row, "run": names[run.label]}
-        for run in runs
-        for row in run.results["rows"]
-    ]
-    pictures = tradeoff_pictures(rows, task.title)
-    return Section("Score and cost", pictures=pictures)
-
-
-def _training(runs, task):
-    names, pictures = _drawn(runs), []
-    for stage in ROLES:
+def _training(runs: Sequence[FinishedRun], task: Task) -> Section:
+    pictures = []
+    for title in _titles(runs):
         lines = {}
-        for run in runs:
-            history = run.stages.get(stage, {}).get("history", [])
-            values = over_epochs(history, f"val_{task.score}")
-            if values:
-                lines[names[run.label]] = values
+        for number, (label, run) in enumerate(_labelled(runs)):
+            points = over_epochs(
+                _history(run.results, title), f"val_{task.score}"
+            )
+            if points:
+                lines[label] = (number, points)
         if lines:
-            pictures.append(overlaid(stage, task.title, lines))
+            pictures.append(overlaid_picture(title, task.title, lines))
     return Section("Training", pictures=pictures)
 
 
-def _classes(runs, arrays):
-    columns, names, headers = [], {}, []
+def _classes(runs: Sequence[FinishedRun], task: Task) -> list[Section]:
+    """A section for each score that is known class by class."""
+    columns: dict[str, list[tuple[str, dict[str, float | None]]]] = {}
     for run in runs:
-        found = class_scores(run.stages, run.released, arrays[run.label])
-        if found:
-            score, scores = found
-            of_class = dict(
-                zip(run.stages["prepare"]["class_names"], scores, strict=True)
-            )
-            columns.append(of_class)
-            names.update(of_class)
-            headers.append(run.label)
-    if not columns:
-        return Section("Every class")
-    lists = [[column.get(name) for name in names] for column in columns]
-    headers = [f"class: {score}", *headers]
-    make = partial(tables.per_class_table, list(names), lists, headers)
-    return Section("Every class", tables=(Table(make),))
+        record = run.results.scores_of(run.results.released)
+        for score, values in (record.per_class if record else {}).items():
+            names = run.results.data.class_names
+            of_class = dict(zip(names, values, strict=True))
+            columns.setdefault(score, []).append((run.label, of_class))
+    return [
+        Section(
+            f"Every {task.unit}: {score}",
+            tables=[_class_table(of_runs, task.unit, score)],
+        )
+        for score, of_runs in columns.items()
+    ]
 
 
-def _curves(runs, arrays):
-    titles = _drawn(runs)
-    arrays = {label: found for label, found in arrays.items() if found}
+def _class_table(
+    columns: Sequence[tuple[str, dict[str, float | None]]],
+    unit: str,
+    score: str,
+) -> Table:
+    names = list(dict.fromkeys(name for _, row in columns for name in row))
+    return per_class_table(
+        names,
+        [(label, [row.get(n) for n in names]) for label, row in columns],
+        unit=unit,
+        score=score,
+    )
+
+
+def _curves(runs: Sequence[FinishedRun]) -> Section:
+    series = [
+        Series(label, look(number), run.arrays())
+        for number, (label, run) in enumerate(_labelled(runs))
+    ]
+    series = [one for one in series if one.arrays]
     pictures = []
-    if arrays and all("precision" in found for found in arrays.values()):
-        pictures.append(quality.micro_average_picture(arrays, titles))
-    if arrays and all("calibration_count" in a for a in arrays.values()):
-        pictures.append(quality.calibration_picture(arrays, titles))
+    if all_have(series, "precision"):
+        pictures.append(micro_average_picture(series))
+    if all_have(series, "calibration_count"):
+        pictures.append(calibration_picture(series))
     return Section("Curves of the files", pictures=pictures)
 
 
-def _machines(runs):
+def _machines(runs: Sequence[FinishedRun]) -> Section:
     cells = []
     for run in runs:
-        environment = run.results["environment"]
-        commit = (environment["git_commit"] or "unknown")[:12]
-        seconds = sum(run.results.get("seconds", {}).values())
+        environment = run.results.environment
+        commit = (environment.git_commit or "unknown")[:12]
+        changed = ", changed since" if environment.git_dirty else ""
+        seconds = sum(run.results.seconds.values())
         cells.append(
             [
                 run.label,
-                environment["machine"],
-                commit
-                + (", changed since" if environment["git_dirty"] else ""),
+                environment.machine,
+                f"{commit}{changed}",
                 f"{seconds:.1f}" if seconds else "",
             ]
         )
-    headers = ["run", "machine", "commit", "seconds"]
-    text = ()
-    if len({machine for _, machine, *_ in cells}) > 1:
-        text = ("Latencies are of different machines.",)
-    make = partial(tables.as_table, cells, headers)
-    return Section("Made with", text, tables=(Table(make),))
+    text = []
+    if len({run.results.environment.machine for run in runs}) > 1:
+        text.append("Latencies are of different machines.")
+    table = Table(["run", "machine", "commit", "seconds"], cells)
+    return Section("Made with", text, tables=[table])
+
+
+def _titles(runs: Sequence[FinishedRun]) -> list[str]:
+    """Titles of all variants of all runs, each once."""
+    variants = [v for run in runs for v in run.results.variants]
+    return list(dict.fromkeys(variant.title for variant in variants))
+
+
+def _history(results: Results, title: str) -> list[dict[str, float]]:
+    """How the variant of a title was trained, or []."""
+    for variant in results.variants:
+        if variant.title == title and variant.name in results.trainings:
+            return results.trainings[variant.name].history
+    return []
+
+
+def _labelled(
+    runs: Sequence[FinishedRun],
+) -> list[tuple[str, FinishedRun]]:
+    """(label short enough for a legend, run)."""
+    return [
+        (
+            run.label
+            if len(run.label) <= _LONGEST
+            else f"{number}: …{run.label[4 - _LONGEST :]}",
+            run,
+        )
+        for number, run in enumerate(runs, 1)
+    ]

@@ -1,64 +1,26 @@
-"""One self-contained page, the same in Markdown, and the data as JSON."""
+"""Templates filled, and pages written with their pictures beside them."""
 
 import importlib.resources
-import json
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jinja2
 
-from kd_tf.reporting import tables
-from kd_tf.reporting.headline import headline
-from kd_tf.reporting.sections import sections
-from kd_tf.tasks import TASKS
+from kd_tf.reporting.layout import Section
+
+Folder = str | os.PathLike[str]
 
 
-def write_report(results, verification, folder):
-    """Writes `report.html`, `report.md`, `report.json`, `table.md`, pictures.
+def render(template: str, view: Mapping[str, Any]) -> str:
+    """Fills a template of this folder.
 
     Args:
-        results: Dict with `name`, `seed`, `environment`, `config` (text) and
-            `stages` ({stage: what it found}; stages that were off absent).
-            It may have `seconds` ({stage: how long it took}) and `schedules`
-            ({quantity: as `schedule_picture` takes them}).
-        verification: Folder with `curves.npz` and `shown.npz`, or None if
-            nothing was verified.
-        folder: Existing folder to write into.
-
-    Returns:
-        The names of the files, relative to the folder.
+        template: Its file name; HTML is escaped.
+        view: What the template's variables stand for.
     """
-    stages = results["stages"]
-    rows = tables.result_rows(stages)
-    found = sections(results, rows, verification)
-    view = {
-        "seconds": {},
-        **results,
-        "rows": rows,
-        "score": TASKS[stages["prepare"]["task"]].title,
-        "headline": headline(stages, rows),
-        "missed": stages.get("verify", {}).get("missed"),
-        "limits": stages.get("verify", {}).get("limits"),
-        "not_made": {
-            **stages["export"]["not_converted"],
-            **stages.get("quantize", {}).get("not_made", {}),
-        },
-        "sections": found,
-        "tables": tables,
-    }
-    main_table = tables.main_table(rows, view["score"])
-    pages = {
-        "report.html": render("page.html", view),
-        "report.md": render("page.md", view),
-        "report.json": json.dumps({**results, "rows": rows}, indent=1),
-        "table.md": main_table + "\n",
-    }
-    return write_files(pages, found, folder)
-
-
-def render(template, view):
-    """Fills a template of this folder with a dict."""
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_template),
+        loader=jinja2.FunctionLoader(_read_template),
         autoescape=template.endswith(".html"),
         trim_blocks=True,
         lstrip_blocks=True,
@@ -67,12 +29,14 @@ def render(template, view):
     return environment.get_template(template).render(view)
 
 
-def write_files(pages, sections, folder):
+def write_pages(
+    pages: Mapping[str, str], sections: Sequence[Section], folder: Folder
+) -> list[str]:
     """Writes pages, and the pictures of their sections beside them.
 
     Args:
-        pages: {name: text}.
-        sections: List of `kd_tf.reporting.layout.Section`.
+        pages: {file name: text}.
+        sections: All sections of the pages.
         folder: Existing folder.
 
     Returns:
@@ -85,12 +49,13 @@ def write_files(pages, sections, folder):
         with open(os.path.join(folder, picture.file), "wb") as file:
             file.write(picture.png)
     for name, text in pages.items():
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write(text)
+        path = os.path.join(folder, name)
+        with open(path, "w", encoding="utf-8") as page:
+            page.write(text)
     return [*pages, *(picture.file for picture in pictures)]
 
 
-def _template(name):
+def _read_template(name: str) -> str:
     return (
         importlib.resources.files("kd_tf.reporting")
         .joinpath(name)

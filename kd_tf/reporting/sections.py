@@ -1,100 +1,94 @@
 """The sections of a run's page, in order; what was not measured has none."""
 
-from functools import partial
+import os
+from collections.abc import Sequence
 
-from kd_tf.reporting import tables
-from kd_tf.reporting.answers import answers_sections
 from kd_tf.reporting.layout import Section, Table
-from kd_tf.reporting.tradeoff import tradeoff_pictures
-from kd_tf.reporting.training import (
-    ROLES,
-    schedule_picture,
-    training_pictures,
-)
-from kd_tf.tasks import TASKS
+from kd_tf.reporting.looks import look
+from kd_tf.reporting.predictions import prediction_sections
+from kd_tf.reporting.rows import Row
+from kd_tf.reporting.schedules import schedule_pictures
+from kd_tf.reporting.tables import examples_table, sparsity_table
+from kd_tf.reporting.tradeoff import Point, tradeoff_pictures
+from kd_tf.reporting.training import training_pictures
+from kd_tf.results import DataRecord, Results, TrainingRecord, Variant
+from kd_tf.tasks import get_task
 
 
-def sections(results, rows, verification):
-    """All sections that there is something to say in.
+def report_sections(
+    results: Results,
+    rows: Sequence[Row],
+    verification: str | os.PathLike[str] | None,
+) -> list[Section]:
+    """Makes all sections that have something in them.
 
     Args:
-        results: As `kd_tf.write_report` takes them.
-        rows: Rows of `kd_tf.reporting.tables.result_rows`.
+        results: A finished run.
+        rows: Rows of `result_rows`.
         verification: Folder with `curves.npz` and `shown.npz`, or None.
-
-    Returns:
-        List of `Section`.
     """
-    stages = results["stages"]
-    title = TASKS[stages["prepare"]["task"]].title
-    found = [
-        Section("Score and cost", pictures=tradeoff_pictures(rows, title)),
-        *answers_sections(stages, verification),
-        _training(stages),
-        _schedules(results),
-        _first_step(stages.get("distill", {})),
-        _pruning(stages.get("prune", {})),
-        _data(stages["prepare"]),
-    ]
-    return [section for section in found if not section.is_empty]
-
-
-def _training(stages):
-    task = TASKS[stages["prepare"]["task"]]
-    pictures = []
-    for stage in ROLES:
-        result = stages.get(stage, {})
-        if result.get("history"):
-            pictures += training_pictures(stage, result, task.score, task.title)
-    return Section("Training", pictures=pictures)
-
-
-def _schedules(results):
-    pictures = []
-    for quantity, schedules in results.get("schedules", {}).items():
-        trained = {
-            stage: schedule
-            for stage, schedule in schedules.items()
-            if results["stages"].get(stage, {}).get("history")
-        }
-        if trained:
-            pictures.append(schedule_picture(quantity, trained))
-    return Section("Schedules", pictures=pictures)
-
-
-def _first_step(distilled):
-    diagnosis = distilled.get("diagnosis")
-    if not diagnosis:
-        return Section("Distillation at its first step")
-    text = [f"{diagnosis['summary']}."]
-    adapters = distilled.get("adapter_parameters")
-    if adapters:
-        text.append(f"Adapters: {adapters:,} parameters, dropped at the end.")
-    nothing = ("Nothing that would call for a remedy.",)
-    return Section(
-        "Distillation at its first step",
-        tuple(text),
-        tuple(diagnosis["findings"]) or nothing,
+    predictions = (
+        []
+        if verification is None
+        else prediction_sections(results, verification)
     )
+    sections = [
+        _score_and_cost(results, rows),
+        *predictions,
+        Section("Training", pictures=training_pictures(results)),
+        Section("Schedules", pictures=schedule_pictures(results)),
+        *_first_steps(results),
+        *_compressions(results),
+        _data(results.data),
+    ]
+    return [section for section in sections if not section.is_empty]
 
 
-def _pruning(pruned):
-    record = pruned.get("pruning")
-    if not record:
-        return Section("Pruning")
-    make = partial(tables.sparsity_table, record)
-    share = f"{100 * record['sparsity']:.1f} % of all weights are zero."
-    return Section("Pruning", (share,), tables=(Table(make, "Every layer"),))
+def _score_and_cost(results: Results, rows: Sequence[Row]) -> Section:
+    points = [
+        Point(row["model"], look(position).color, look(position).marker, row)
+        for position, row in enumerate(rows)
+    ]
+    title = get_task(results.data.task).title
+    return Section("Score and cost", pictures=tradeoff_pictures(points, title))
 
 
-def _data(prepared):
-    found = []
-    if "examples" in prepared:
-        found.append(Table(partial(tables.examples_table, prepared)))
-    skipped = prepared.get("skipped", [])
-    if skipped:
-        make = partial(tables.as_table, skipped, ["example", "why"])
-        found.append(
-            Table(make, f"Told of the data and gone on: {len(skipped)}")
-        )
-    return Section("Data", tables=tuple(found))
+def _first_steps(results: Results) -> list[Section]:
+    return [
+        _first_step(variant, results.trainings[variant.name])
+        for variant in results.variants
+        if variant.name in results.trainings
+    ]
+
+
+def _first_step(variant: Variant, training: TrainingRecord) -> Section:
+    heading = f"First step of distillation: {variant.title}"
+    diagnosis = training.diagnosis
+    if diagnosis is None:
+        return Section(heading)
+    text = [f"{diagnosis.summary}."]
+    count = training.adapter_parameters
+    if count:
+        text.append(f"Adapters: {count:,} parameters, dropped at the end.")
+    findings = diagnosis.findings or ["Nothing that calls for a remedy."]
+    return Section(heading, text, findings)
+
+
+def _compressions(results: Results) -> list[Section]:
+    sections = []
+    for variant in results.variants:
+        record = results.compressions.get(variant.name)
+        if record:
+            share = f"{100 * record.sparsity:.1f} % of all weights are zero."
+            heading = f"Compression: {variant.title}"
+            tables = [sparsity_table(record)]
+            sections.append(Section(heading, [share], tables=tables))
+    return sections
+
+
+def _data(data: DataRecord) -> Section:
+    tables = [examples_table(data)]
+    if data.skipped:
+        summary = f"Examples left out: {len(data.skipped)}"
+        tables.append(Table(["example", "why"], data.skipped, summary))
+    return Section("Data", tables=tables)

@@ -1,170 +1,154 @@
-"""How training went, epoch by epoch, and what was moved meanwhile.
+"""Pictures of how training went, epoch by epoch.
 
 A history is a list of dicts, one an epoch, as Keras logs them.
 """
 
-import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kd_tf.reporting.looks import look
 from kd_tf.reporting.pictures import (
-    LOOK,
+    Picture,
     canvas,
-    count_epochs,
-    look,
+    label_epochs,
     picture,
     styled,
 )
+from kd_tf.results import Results, TrainingRecord, Variant
+from kd_tf.tasks import get_task
 
-ROLES = {
-    "teach": "teacher",
-    "control": "control",
-    "distill": "student",
-    "prune": "pruned",
-}
-_SHAPES = {
-    "linear": lambda done: done,
-    "cosine": lambda done: 0.5 * (1 - np.cos(np.pi * done)),
-    "cubic": lambda done: 1 - (1 - done) ** 3,
-}
-_POINTS = 200
+History = Sequence[Mapping[str, float]]
+Points = tuple[tuple[float, ...], tuple[float, ...]]
 _LONGEST = 40  # letters of a name in a legend
 
 
-def training_pictures(stage, result, score, title):
-    """Loss, score and, if there are several, every loss of one training.
+def training_pictures(results: Results) -> list[Picture]:
+    """Loss, score and, if there are several, every loss of each training.
 
     Args:
-        stage: Name of the stage.
-        result: What it found: `history` and `best_epoch`.
-        score: Key of the task's score.
-        title: The score in words.
+        results: A finished run.
 
     Returns:
-        List of `Picture`.
+        List of `Picture`; none of a model that was loaded.
     """
-    history = result["history"]
-    best = result["best_epoch"]
-    pictures = [_curve(stage, "loss", "loss", history, best)]
-    if score in history[0]:
-        pictures.append(_curve(stage, score, title, history, best))
-    losses = [k for k in history[0] if k.endswith("_loss") and k != "val_loss"]
+    return [
+        one
+        for position, variant in enumerate(results.variants)
+        if (training := results.trainings.get(variant.name))
+        and training.history
+        for one in _of_one(results, variant, training, look(position).color)
+    ]
+
+
+def _of_one(
+    results: Results, variant: Variant, training: TrainingRecord, color: str
+) -> list[Picture]:
+    task = get_task(results.data.task)
+    first = training.history[0]
+    pictures = [_curve(variant, training, ("loss", "loss"), color)]
+    if task.score in first:
+        score = (task.score, task.title)
+        pictures.append(_curve(variant, training, score, color))
+    losses = [key for key in first if key.endswith("_loss")]
+    losses = [key for key in losses if not key.startswith("val_")]
     if losses:
-        pictures.append(_losses(stage, losses, history))
+        pictures.append(_losses(variant, losses, training.history))
     return pictures
 
 
 @styled
-def _curve(stage, key, title, history, best):
+def _curve(
+    variant: Variant,
+    training: TrainingRecord,
+    quantity: tuple[str, str],
+    color: str,
+) -> Picture:
+    key, title = quantity
     figure, axis = canvas()
-    plain = {"color": LOOK[ROLES[stage]]["color"], "marker": "."}
-    said = []
+    changes = []
     for label, prefix, line in (
         ("training", "", "--"),
         ("validation", "val_", "-"),
     ):
-        values = over_epochs(history, prefix + key)
-        if values is not None:
-            axis.plot(*values, label=label, linestyle=line, **plain)
-            said.append(f"{label} {values[1][0]:.4g} to {values[1][-1]:.4g}")
-    axis.axvline(best, color="0.5", linewidth=1, label=f"best epoch, {best}")
-    axis.set_title(f"{stage}: {title}")
-    axis.legend()
-    count_epochs(axis)
-    kind = "loss" if key == "loss" else "score"
+        points = over_epochs(training.history, prefix + key)
+        if points:
+            axis.plot(*points, line, color=color, marker=".", label=label)
+            first, last = points[1][0], points[1][-1]
+            changes.append(f"{label} {first:.4g} to {last:.4g}")
     alt = (
-        f"{title.capitalize()} of {stage} over {len(history)} epochs: "
-        f"{', '.join(said)}. Best epoch {best}."
+        f"{title.capitalize()} of {variant.title} over "
+        f"{len(training.history)} epochs: {', '.join(changes)}."
     )
-    return picture(figure, f"training_{stage}_{kind}", alt)
-
-
-@styled
-def _losses(stage, keys, history):
-    figure, axis = canvas()
-    names = [key for key in keys if not key.startswith("val_")]
-    said = []
-    for number, name in enumerate(names):
-        color = look(number)["color"]
-        for prefix, line in (("", "--"), ("val_", "-")):
-            values = over_epochs(history, prefix + name)
-            if values is not None:
-                label = name[:_LONGEST] if prefix else None
-                axis.plot(*values, line, color=color, marker=".", label=label)
-                last = f"{name} {values[1][-1]:.4g}"
-        said.append(last)
-    axis.set_title(f"{stage}: each loss, unweighted (dashed: training)")
+    best = training.best_epoch
+    if best is not None:
+        label = f"best epoch, {best}"
+        axis.axvline(best, color="0.5", linewidth=1, label=label)
+        alt += f" Best epoch {best}."
+    axis.set_title(f"{variant.title}: {title}")
     axis.legend()
-    count_epochs(axis)
-    alt = f"Every loss of {stage} by epoch; at the end {', '.join(said)}."
-    return picture(figure, f"training_{stage}_losses", alt)
+    label_epochs(axis)
+    kind = "loss" if key == "loss" else "score"
+    return picture(figure, f"training_{variant.name}_{kind}", alt)
 
 
 @styled
-def overlaid(stage, title, lines):
-    """One score over the epochs of several trainings.
+def _losses(
+    variant: Variant, names: Sequence[str], history: History
+) -> Picture:
+    figure, axis = canvas()
+    last = {}
+    for number, name in enumerate(names):
+        color = look(number).color
+        for prefix, line in (("", "--"), ("val_", "-")):
+            points = over_epochs(history, prefix + name)
+            if points:
+                label = name[:_LONGEST] if prefix else None
+                axis.plot(*points, line, color=color, marker=".", label=label)
+                last[name] = points[1][-1]
+    axis.set_title(f"{variant.title}: each loss, unweighted (dashed: training)")
+    axis.legend()
+    label_epochs(axis)
+    values = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
+    alt = f"Every loss of {variant.title} by epoch; at the end {values}."
+    return picture(figure, f"training_{variant.name}_losses", alt)
+
+
+@styled
+def overlaid_picture(
+    model: str, score: str, lines: Mapping[str, tuple[int, Points]]
+) -> Picture:
+    """One score over the epochs of several runs' trainings of a model.
 
     Args:
-        stage: Name of the stage.
-        title: The score in words.
-        lines: {label: (epochs, values)}.
-
-    Returns:
-        `Picture`.
+        model: Title of the model.
+        score: The score in words.
+        lines: {label of a run: (its position among all, its points)}.
     """
     figure, axis = canvas(height=3.2)
-    for number, (label, values) in enumerate(lines.items()):
-        axis.plot(*values, marker=".", label=label, **look(number))
-    axis.set_title(f"{stage}: validation {title}")
+    best = []
+    for label, (position, points) in lines.items():
+        axis.plot(*points, marker=".", label=label, **look(position).line)
+        best.append(f"{label}, best {np.nanmax(points[1]):.4f}")
+    axis.set_title(f"{model}: validation {score}")
     axis.legend()
-    count_epochs(axis)
-    best = (f"{k}, best {np.nanmax(v[1]):.4f}" for k, v in lines.items())
-    alt = f"Validation {title} of {stage} by epoch: {'; '.join(best)}."
-    return picture(figure, f"training_{stage}", alt)
+    label_epochs(axis)
+    alt = f"Validation {score} of {model} by epoch: {'; '.join(best)}."
+    return picture(figure, f"training_{model}", alt)
 
 
-@styled
-def schedule_picture(quantity, schedules):
-    """One quantity that moves while stages train.
-
-    Args:
-        quantity: Its name.
-        schedules: {stage: dict of `start`, `end`, `shape` (of `_SHAPES`),
-            `ramp_epochs` it takes, and `epochs` of the stage}.
+def over_epochs(history: History, key: str) -> Points | None:
+    """Epochs, from 1, whose logs have a key, and its values.
 
     Returns:
-        `Picture`.
+        (epochs, values), or None if no epoch has it.
     """
-    figure, axis = canvas(height=2.6)
-    said = []
-    for stage, schedule in schedules.items():
-        epochs = np.linspace(0, schedule["epochs"], _POINTS)
-        values = scheduled(schedule, epochs)
-        axis.plot(epochs, values, label=stage, **LOOK[ROLES[stage]])
-        said.append(
-            f"{stage} from {schedule['start']:g} to {schedule['end']:g} in "
-            f"{schedule['ramp_epochs']:g} epochs, {schedule['shape']}"
-        )
-    axis.set_title(quantity)
-    axis.legend()
-    count_epochs(axis)
-    # A loss may be called "package.module:function".
-    name = re.sub(r"\W+", "_", f"schedule_{quantity}")
-    return picture(figure, name, f"Schedule of {quantity}: {'; '.join(said)}.")
-
-
-def scheduled(schedule, epochs):
-    """Values of a schedule, as `schedule_picture` takes it, at epochs (N,)."""
-    done = np.clip(epochs / schedule["ramp_epochs"], 0, 1)
-    share = _SHAPES[schedule["shape"]](done)
-    return schedule["start"] + (schedule["end"] - schedule["start"]) * share
-
-
-def over_epochs(history, key):
-    """Epochs at which a history has a key, and its values; None if none."""
-    found = [
+    points = [
         (epoch, logs[key])
         for epoch, logs in enumerate(history, 1)
         if key in logs
     ]
-    return tuple(zip(*found, strict=True)) if found else None
+    if not points:
+        return None
+    epochs, values = zip(*points, strict=True)
+    return epochs, values

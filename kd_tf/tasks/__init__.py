@@ -1,126 +1,89 @@
-"""What is asked of a model: the kinds of targets, and what answers mean.
+"""Kinds of targets: one file a task, one row each.
 
-N examples, C classes or values; D is any number of further axes.
+To add a task: write a file with a subclass of `kd_tf.tasks.task.Task`, and
+add its row to `TASKS`. Nothing else depends on how many tasks there are.
 """
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from kd_tf.specs import Argument, Spec, Table, read_arguments
+from kd_tf.tasks.task import IGNORED, Task
 
-IGNORED = 255  # the pixel of a mask that no class is asked of
+if TYPE_CHECKING:
+    import keras
+
+__all__ = [
+    "IGNORED",
+    "TASKS",
+    "Task",
+    "TaskSpec",
+    "get_task",
+    "label_loss",
+    "score_metrics",
+]
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
-    """One kind of target.
+class TaskSpec(Spec):
+    """One task: `function` names a subclass of `Task`."""
 
-    Attributes:
-        score: What a model is chosen and judged by; more is better.
-        title: The score in words.
-        distills: Loss and temperature of a distillation that names none.
-        count: (targets (n, ...), C) -> int array (C,): how often each class
-            is among them. Refuses targets that are none.
-        decide: Answers (N, ..., C) -> what they say: class numbers (N, ...),
-            yes or no (N, C), values (N, C).
-        per_pixel: Whether every pixel has an answer of its own.
-        has_values: Whether targets are quantities, not classes.
-        probabilities: Answers -> float array of the same shape in [0, 1], or
-            None where there are none.
+    @property
+    def label_arguments(self) -> dict[str, Argument]:
+        """{name: argument} of the task's own loss that a user may set."""
+        arguments = read_arguments(f"{self.function}.label_loss")
+        return {n: a for n, a in arguments.items() if n != "mixed"}
+
+
+TASKS = Table(
+    "task",
+    {
+        "classification": TaskSpec("kd_tf.tasks.classification:Classification"),
+        "multilabel": TaskSpec("kd_tf.tasks.multilabel:Multilabel"),
+        "segmentation": TaskSpec("kd_tf.tasks.segmentation:Segmentation"),
+        "regression": TaskSpec("kd_tf.tasks.regression:Regression"),
+    },
+)
+
+
+def get_task(name: str) -> Task:
+    """Returns the task of a name; the same object every time.
+
+    Args:
+        name: Name of `TASKS`.
+
+    Raises:
+        ValueError: if there is no such task.
     """
-
-    score: str
-    title: str
-    distills: tuple[str, float]
-    count: Callable
-    decide: Callable
-    per_pixel: bool = False
-    has_values: bool = False
-    probabilities: Callable | None = None
+    return _make_task(TASKS.find(name))
 
 
-def softmax(logits):
-    """Along the last axis, in float32."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    exp = np.exp(shifted, dtype="float32")
-    return exp / exp.sum(axis=-1, keepdims=True)
+def label_loss(task: str, **arguments: Any) -> "keras.losses.Loss":
+    """Makes the loss between a student's outputs and the labels.
+
+    Args:
+        task: Name of `TASKS`.
+        **arguments: Those of the task's `label_loss`: `smoothing`,
+            `dice_weight`, `mixed`.
+
+    Returns:
+        `keras.losses.Loss` of targets and outputs.
+    """
+    return get_task(task).label_loss(**arguments)
 
 
-def sigmoid(logits):
-    """In float32, without overflow."""
-    return (0.5 * (1 + np.tanh(0.5 * logits))).astype("float32")
+def score_metrics(task: str, num_classes: int) -> "list[keras.metrics.Metric]":
+    """Makes the metrics of an epoch; the first is the task's score.
+
+    Args:
+        task: Name of `TASKS`.
+        num_classes: Number of classes or values.
+    """
+    return get_task(task).metrics(num_classes)
 
 
-def _greatest(logits):
-    return logits.argmax(axis=-1)
-
-
-def _count_numbers(targets, num_classes):
-    if targets.size and not (
-        targets.min() >= 0 and targets.max() < num_classes
-    ):
-        raise ValueError(
-            f"A label is no class number. Allowed: 0 to {num_classes - 1}. "
-            f"Received: {targets.min()} to {targets.max()}"
-        )
-    return np.bincount(targets.reshape(-1), minlength=num_classes)
-
-
-def _count_pixels(targets, num_classes):
-    return _count_numbers(targets[targets != IGNORED], num_classes)
-
-
-def _count_yes(targets, num_classes):
-    if not np.isin(targets, (0, 1)).all():
-        raise ValueError(
-            "A label is neither yes nor no. Allowed: 0 or 1 for each of the "
-            f"{num_classes} classes. Received: {targets.min()} to "
-            f"{targets.max()}"
-        )
-    return targets.sum(axis=0, dtype=int)
-
-
-def _count_values(targets, num_values):
-    if not np.isfinite(targets).all():
-        raise ValueError(
-            "A target is no number. Allowed: finite values. Received: NaN or "
-            "infinity"
-        )
-    return np.full(num_values, len(targets))
-
-
-TASKS = {
-    "classification": Task(
-        score="accuracy",
-        title="accuracy",
-        distills=("soft_targets", 4.0),
-        count=_count_numbers,
-        decide=_greatest,
-        probabilities=softmax,
-    ),
-    "multilabel": Task(
-        score="mean_average_precision",
-        title="mean average precision",
-        distills=("sigmoid_targets", 1.0),
-        count=_count_yes,
-        decide=lambda logits: logits > 0,
-        probabilities=sigmoid,
-    ),
-    "segmentation": Task(
-        score="mean_iou",
-        title="mean IoU",
-        distills=("soft_targets", 1.0),
-        count=_count_pixels,
-        decide=_greatest,
-        per_pixel=True,
-        probabilities=softmax,
-    ),
-    "regression": Task(
-        score="r2",
-        title="R²",
-        distills=("value_matching", 1.0),
-        count=_count_values,
-        decide=lambda values: values,
-        has_values=True,
-    ),
-}
+@functools.cache
+def _make_task(spec: TaskSpec) -> Task:
+    task: Task = spec.load()()
+    return task

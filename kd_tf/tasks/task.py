@@ -65,6 +65,7 @@ class Task(abc.ABC):
         target_columns: How a table holds a target: one column of "class"
             names, columns of "flags" (0 or 1), columns of "numbers"; None if
             a table cannot hold it.
+        shown_order: Which examples `examples_to_show` chooses, in words.
     """
 
     score: ClassVar[str]
@@ -109,12 +110,13 @@ class Task(abc.ABC):
         """Outputs (N, ..., C) to class numbers (N, ...), flags, or values."""
 
     @abc.abstractmethod
-    def label_loss(self, **arguments: Any) -> "keras.losses.Loss":
+    def label_loss(self, *args: Any, **arguments: Any) -> "keras.losses.Loss":
         """The student's own loss, of targets and outputs.
 
         The keyword-only parameters of a subclass with defaults are what a
         user may set; `mixed` tells it that class targets may come as
-        fractions (n, ..., C).
+        fractions (n, ..., C). Nothing is passed by position; to type checkers
+        `*args` says that subclasses choose their own parameters.
         """
 
     @abc.abstractmethod

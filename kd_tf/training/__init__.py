@@ -1,1 +1,1 @@
-"""Training that can be interrupted and resumed."""
+"""Callbacks of a training: checkpoints to resume from, and progress lines."""

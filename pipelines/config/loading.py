@@ -1,31 +1,31 @@
-"""The one door for configs: YAML with line numbers in, resolved YAML out."""
+"""Reads configs: YAML with line numbers in, resolved YAML out."""
 
 import difflib
 import io
 import os
-import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pydantic
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from pipelines.config.losses import Section
-from pipelines.config.models import MODEL_ARGUMENTS
+from pipelines.config.base import Section, path_mark
 from pipelines.config.schema import Config
 
-_PATHS = (
-    ("data", "manual_dir"),
-    ("data", "path"),
-    ("teacher", "path"),
-    ("student", "path"),
-)
+_RENAMED = {
+    "data.validation_share": "validation_fraction",
+    "data.test_share": "test_fraction",
+    "data.present_share": "present_fraction",
+    "quantize.deliver": "release",
+}
 
 
 class ConfigError(ValueError):
     """A config that cannot be run, and where in it the fault lies."""
 
 
-def load_config(path, overrides=()):
+def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
     """Reads, overrides and checks a config.
 
     Args:
@@ -36,8 +36,8 @@ def load_config(path, overrides=()):
         `Config`, with paths made absolute.
 
     Raises:
-        ConfigError: what is wrong, what is allowed, what came; with file and
-            line, or the override at fault.
+        ConfigError: what is wrong, what to do, what was received; with file
+            and line, or the override at fault.
     """
     tree = _read(path)
     came_from = {}
@@ -49,38 +49,65 @@ def load_config(path, overrides=()):
         config = Config.model_validate(_plain(tree))
     except pydantic.ValidationError as error:
         # A misspelt key explains the missing one, not the other way round.
-        first = min(
-            error.errors(), key=lambda e: e["type"] != "extra_forbidden"
-        )
-        where_and_what = _explain(first, tree, path, came_from)
-        raise ConfigError(where_and_what) from error
-    config = _resolve_paths(config)
-    for loc, file in _files(config):
-        if not os.path.exists(file):
+        first = min(error.errors(), key=lambda e: e["type"] != "unknown_key")
+        message = _explain(first, tree, path, came_from)
+        raise ConfigError(message) from error
+    config = _with_absolute_paths(config)
+    for loc, file, must_exist in paths_in(config):
+        if must_exist and not os.path.exists(file):
             raise ConfigError(
                 f"{_where(loc, tree, path, came_from)}: {'.'.join(loc)} is "
-                f"missing. Allowed: a path that exists. Received: {file}"
+                f"missing: no file or folder is there. Received: {file}"
             )
     return config
 
 
-def dump_config(config):
+def dump_config(config: Config) -> str:
     """The resolved config as YAML text, itself loadable by `load_config`."""
     text = io.StringIO()
     yaml = YAML()
     yaml.default_flow_style = False
-    yaml.dump(config.model_dump(), text)
+    yaml.dump(config.model_dump(mode="json"), text)
     return text.getvalue()
 
 
-def _read(path):
+def paths_in(section: Section) -> Iterator[tuple[tuple[str, ...], str, bool]]:
+    """Every path that a config names: (keys, path, whether it must exist).
+
+    Args:
+        section: `Config`, or a section of it.
+    """
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        mark = path_mark(field.annotation, field.metadata)
+        if isinstance(value, Section):
+            for keys, path, must_exist in paths_in(value):
+                yield (key, *keys), path, must_exist
+        elif mark is not None and isinstance(value, str):
+            yield (key,), value, mark.must_exist
+
+
+def _with_absolute_paths(config: Config) -> Config:
+    tree = config.model_dump()
+    for keys, path, must_exist in paths_in(config):
+        absolute = os.path.abspath(os.path.expanduser(path))
+        if must_exist or os.path.exists(absolute):
+            *outer, last = keys
+            section = tree
+            for key in outer:
+                section = section[key]
+            section[last] = absolute
+    return Config.model_validate(tree)
+
+
+def _read(path: str) -> Any:
     try:
         with open(path, encoding="utf-8") as file:
             tree = YAML().load(file)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError(
-            f"{path} cannot be read. Allowed: a YAML file. Received: {reason}"
+            f"{path} cannot be read. Give a YAML file. Received: {reason}"
         ) from error
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -88,37 +115,37 @@ def _read(path):
         if isinstance(error, MarkedYAMLError):
             problem = error.problem
         raise ConfigError(
-            f"{path}:{mark.line + 1 if mark else 1}: this is no YAML that can "
-            "be understood. Allowed: YAML 1.2, every key once. Received: "
+            f"{path}:{mark.line + 1 if mark else 1}: this is not YAML that can "
+            "be understood. Write YAML 1.2, every key once. Received: "
             f"{problem}"
         ) from error
     if not isinstance(tree, dict):
         raise ConfigError(
-            f"{path}:1: the config has no keys. Allowed: a mapping with "
+            f"{path}:1: the config has no keys. Allowed: "
             f"{', '.join(Config.model_fields)}. Received: "
             f"{type(tree).__name__}"
         )
     return tree
 
 
-def _parse_override(override):
+def _parse_override(override: str) -> tuple[tuple[str, ...], Any]:
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(
-            "An override cannot be read. Allowed: --set section.key=value. "
+            "An override cannot be read. Write --set section.key=value. "
             f"Received: --set {override}"
         )
     try:
         value = YAML(typ="safe").load(text)
     except YAMLError as error:
         raise ConfigError(
-            "The value of an override cannot be read. Allowed: YAML. "
+            "The value of an override cannot be read. Write YAML. "
             f"Received: --set {override}"
         ) from error
     return tuple(key.split(".")), value
 
 
-def _set(tree, keys, value, override):
+def _set(tree: Any, keys: tuple[str, ...], value: Any, override: str) -> None:
     for i, key in enumerate(keys):
         if isinstance(tree, list):
             if not key.isdigit() or int(key) >= len(tree):
@@ -127,11 +154,11 @@ def _set(tree, keys, value, override):
                     f"Allowed: 0 to {len(tree) - 1}. Received: "
                     f"{'.'.join(keys)}"
                 )
-            key = int(key)
+            key = int(key)  # type: ignore[assignment]
         elif not isinstance(tree, dict):
             raise ConfigError(
                 f"--set {override}: '{keys[i - 1]}' holds a value, not a "
-                "section. Allowed: keys inside sections. Received: "
+                "section. Set keys of sections. Received: "
                 f"{'.'.join(keys)}"
             )
         elif i < len(keys) - 1:
@@ -142,7 +169,7 @@ def _set(tree, keys, value, override):
             tree = tree[key]
 
 
-def _plain(node):
+def _plain(node: Any) -> Any:
     """Without ruamel's own types, which carry lines and styles."""
     if isinstance(node, dict):
         return {str(key): _plain(value) for key, value in node.items()}
@@ -154,33 +181,44 @@ def _plain(node):
     return node
 
 
-def _resolve_paths(config):
-    data = config.model_dump()
-    for (section, key), file in _files(config):
-        data[section][key] = os.path.abspath(os.path.expanduser(file))
-    return Config.model_validate(data)
-
-
-def _files(config):
-    for section, key in _PATHS:
-        file = getattr(getattr(config, section), key)
-        if file is not None:
-            yield (section, key), file
-
-
-def _explain(error, tree, path, came_from):
-    """One line: where, what is wrong, what is allowed, what came."""
-    loc = tuple(str(key) for key in error["loc"] if key not in _UNION_BRANCHES)
+def _explain(
+    error: Mapping[str, Any],
+    tree: Any,
+    path: str,
+    came_from: Mapping[tuple[str, ...], str],
+) -> str:
+    """One line: where, what is wrong, what is allowed, what was received."""
+    loc = _keys_of(error, tree)
+    context = error.get("ctx", {})
     if error["type"] == "stage":
-        loc = (error["ctx"]["section"],)
-    where = _where(loc, tree, path, came_from)
-    if error["type"] == "extra_forbidden":
-        return f"{where}: {_unknown_key(loc, tree)}"
-    return f"{where}: {_beats(error, loc)}"
+        loc = (context["section"],)
+    if error["type"] == "unknown_key":
+        where = _where((*loc, context["key"]), tree, path, came_from)
+        return f"{where}: {_unknown_key(loc, **context)}"
+    return f"{_where(loc, tree, path, came_from)}: {_problem(error, loc)}"
 
 
-def _where(loc, tree, path, came_from):
-    for keys, override in reversed(came_from.items()):
+def _keys_of(error: Mapping[str, Any], tree: Any) -> tuple[str, ...]:
+    """Place of an error, without what pydantic adds of types it tried."""
+    keys: list[str] = []
+    for key in error["loc"]:
+        if (isinstance(tree, dict) and key in tree) or (
+            isinstance(tree, list) and isinstance(key, int)
+        ):
+            tree = tree[key]
+        elif error["type"] != "missing" or not isinstance(tree, dict):
+            continue
+        keys.append(str(key))
+    return tuple(keys)
+
+
+def _where(
+    loc: tuple[str, ...],
+    tree: Any,
+    path: str,
+    came_from: Mapping[tuple[str, ...], str],
+) -> str:
+    for keys, override in reversed(list(came_from.items())):
         if loc[: len(keys)] == keys or keys[: len(loc)] == loc != ():
             return override
     line = 1
@@ -194,26 +232,24 @@ def _where(loc, tree, path, came_from):
     return f"{path}:{line}"
 
 
-def _beats(error, loc):
-    name, kind, came = ".".join(loc), error["type"], error["input"]
+def _problem(error: Mapping[str, Any], loc: tuple[str, ...]) -> str:
+    name, kind, received = ".".join(loc), error["type"], error["input"]
     context = error.get("ctx", {})
     if kind == "stage":
-        return context["problem"]
+        return str(context["problem"])
     if kind == "missing":
-        return f"{name} is missing. Allowed: a value. Received: none"
+        return f"{name} is missing. Give it a value. Received: none"
     if kind == "value_error":
         problem = str(context["error"])
-        if "Received" in problem or isinstance(came, dict):
+        if "Received" in problem or isinstance(received, dict):
             return f"{name}: {problem}"
-        return f"{name} {problem}. Received: {came!r}"
+        return f"{name} {problem}. Received: {received!r}"
     if kind in _RANGES:
-        return f"{name} {_RANGES[kind].format(**context)}. Received: {came!r}"
+        limits = _RANGES[kind].format(**context)
+        return f"{name} {limits}. Received: {received!r}"
     message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{name} has the wrong form: {message}. Received: {came!r}"
+    return f"{name} has the wrong form: {message}. Received: {received!r}"
 
-
-# What pydantic adds to the place of a value that may be of two types.
-_UNION_BRANCHES = ("float", "list[float]", "number", "ramp")
 
 _RANGES = {
     "greater_than": "must be greater than {gt}",
@@ -228,6 +264,7 @@ _RANGES = {
     "bool_type": "must be true or false",
     "string_type": "must be text",
     "list_type": "must be a list",
+    "is_instance_of": "must be a list",
     "dict_type": "must be a section of keys",
     "model_type": "must be a section of keys",
     "model_attributes_type": "must be a section of keys",
@@ -237,10 +274,13 @@ _RANGES = {
 }
 
 
-def _unknown_key(loc, tree):
-    *section, key = loc
-    allowed = list(_keys_allowed_in(section, tree))
-    owner = ".".join(section) or "the config"
+def _unknown_key(loc: tuple[str, ...], key: str, allowed: list[str]) -> str:
+    owner = ".".join(loc) or "the config"
+    renamed = _RENAMED.get(".".join((*loc, key)))
+    if renamed:
+        return f"{owner} has no key '{key}'. It is now called '{renamed}'."
+    if not allowed:
+        return f"{owner} has no keys here. Received: '{key}'"
     near = difflib.get_close_matches(key, allowed, n=1)
     if near:
         return f"{owner} has no key '{key}'. Did you mean '{near[0]}'?"
@@ -248,24 +288,3 @@ def _unknown_key(loc, tree):
         f"{owner} has no key '{key}'. Allowed: {', '.join(allowed)}. "
         f"Received: '{key}'"
     )
-
-
-def _keys_allowed_in(section, tree):
-    model = Config
-    for key in section:
-        if key == "args":
-            model = MODEL_ARGUMENTS[tree["model"]]
-        elif isinstance(tree, list):
-            tree = tree[int(key)]
-        else:
-            model = _section_in(model.model_fields[key].annotation)
-            tree = tree[key]
-    return model.model_fields
-
-
-def _section_in(annotation):
-    """The section that a field holds: alone, in a list, or as one choice."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    inner = [_section_in(each) for each in typing.get_args(annotation)]
-    return next((section for section in inner if section), None)

@@ -1,148 +1,83 @@
-"""What a config may say of a distillation loss.
+"""The keys of a distillation loss, by its name."""
 
-Which arguments a loss has is written here once more, in brief, so that a
-wrong config is answered without starting TensorFlow; a test holds the two
-together.
-"""
-
+import functools
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    field_validator,
-    model_serializer,
-    model_validator,
+from pydantic import Field, field_validator, model_serializer, model_validator
+
+from kd_tf.distillation.loss_table import LOSSES, LossSpec
+from kd_tf.ranges import NonNegative, Positive
+from pipelines.config.base import (
+    ChosenBy,
+    Section,
+    number_or_ramp,
+    section_of,
 )
 
-
-class Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False
-    )
-
-
-def check_name(name, names):
-    """Refuses what is neither one of the names nor a function's place."""
-    if name not in names and ":" not in name:
-        raise ValueError(
-            f"must be one of {', '.join(names)}, or 'package.module:function'"
-        )
-    return name
-
-
-class Ramp(Section):
-    """A number that changes while training goes on, and then stays."""
-
-    start: float = Field(ge=0)
-    end: float = Field(ge=0)
-    epochs: float = Field(gt=0)
-    shape: Literal["linear", "cosine"] = "linear"
-
-
-class TemperatureRamp(Ramp):
-    start: float = Field(gt=0)
-    end: float = Field(gt=0)
-
-
-class ShareRamp(Ramp):
-    start: float = Field(ge=0, le=1)
-    end: float = Field(ge=0, le=1)
-
-
-def _number_or(ramp, **bounds):
-    return Annotated[
-        Annotated[float, Field(**bounds), Tag("number")]
-        | Annotated[ramp, Tag("ramp")],
-        Discriminator(_which),
-    ]
-
-
-def _which(value):
-    return "ramp" if isinstance(value, (dict, Ramp)) else "number"
-
-
-Weight = _number_or(Ramp, ge=0)
-Temperature = _number_or(TemperatureRamp, gt=0)
-StudentWeight = _number_or(ShareRamp, ge=0, le=1)
-
-_ON_ANSWERS = {"transform"}
-_ON_LAYERS = {"pairs"}
-LOSS_ARGUMENTS = {
-    "soft_targets": {"temperature", *_ON_ANSWERS},
-    "logit_matching": _ON_ANSWERS,
-    "decoupled": {"temperature", "alpha", "beta", *_ON_ANSWERS},
-    "dist": {"temperature", "beta", "gamma", *_ON_ANSWERS},
-    "weighted_soft_labels": {"temperature", *_ON_ANSWERS},
-    "sigmoid_targets": {"temperature", *_ON_ANSWERS},
-    "value_matching": _ON_ANSWERS,
-    "teacher_bounded": {"margin", *_ON_ANSWERS},
-    "hint": _ON_LAYERS,
-    "attention_transfer": _ON_LAYERS,
-    "fsp": _ON_LAYERS,
-    "channel_wise": {"temperature", *_ON_LAYERS},
-    "neuron_selectivity": _ON_LAYERS,
-    "variational_information": _ON_LAYERS,
-    "masked_generation": _ON_LAYERS,
-    "inter_channel": _ON_LAYERS,
-    "rkd_distance": _ON_LAYERS,
-    "rkd_angle": _ON_LAYERS,
-    "similarity_preserving": _ON_LAYERS,
-    "correlation_congruence": {"gamma", *_ON_LAYERS},
-    "probabilistic_transfer": _ON_LAYERS,
-    "contrastive": {"temperature", *_ON_LAYERS},
-}
-# Losses that take answers for scores of classes, or for quantities.
-CLASSES_ONLY = (
-    "soft_targets",
-    "decoupled",
-    "dist",
-    "weighted_soft_labels",
-    "sigmoid_targets",
-)
-VALUES_ONLY = ("value_matching", "teacher_bounded")
-# Losses that nothing can be said to without layers.
-COMPARE_LAYERS = (
-    "hint",
-    "attention_transfer",
-    "fsp",
-    "channel_wise",
-    "neuron_selectivity",
-    "variational_information",
-    "masked_generation",
-    "inter_channel",
-)
+Temperature = number_or_ramp(Positive)
+Number = number_or_ramp(NonNegative)
 
 
 class Loss(Section):
-    """A distillation loss, its weight, and the arguments it has.
+    """A distillation loss: its name, its weight, and the arguments it has.
 
-    What is left out has the default of the loss; its temperature, where it
-    compares answers, that of the section `distill`.
+    What is left out has the default of the loss; the temperature of a loss
+    between outputs, that of the section `distill`.
     """
 
-    name: str  # one of LOSS_ARGUMENTS, or "package.module:function"
-    weight: Weight = 1.0
-    pairs: Any = None  # "auto", or [[student layer, teacher layer], ...]
-    transform: Literal["standardize"] | None = None
-    temperature: Temperature | None = None
-    alpha: float | None = Field(default=None, ge=0)
-    beta: float | None = Field(default=None, ge=0)
-    gamma: float | None = Field(default=None, ge=0)
-    margin: float | None = Field(default=None, ge=0)
-    args: dict[str, Any] | None = None  # of a function of your own
+    name: str = Field(
+        description="A loss by name, or 'package.module:function'."
+    )
+    weight: Number = Field(  # type: ignore[valid-type]
+        default=1.0, description="Its weight among the distillation losses."
+    )
 
     @field_validator("name")
     @classmethod
-    def _loss_exists(cls, name):
-        return check_name(name, LOSS_ARGUMENTS)
+    def _loss_exists(cls, name: str) -> str:
+        LOSSES.find(name)
+        return name
+
+    @property
+    def spec(self) -> LossSpec:
+        """The loss's row in the table."""
+        return LOSSES.find(self.name)
+
+    def get(self, key: str) -> Any:
+        """The value of a key, None if the loss has no such key."""
+        return getattr(self, key, None)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """{name: value} of the arguments that were given."""
+        given = {
+            key: value
+            for key, value in self
+            if key not in _NOT_ARGUMENTS and value is not None
+        }
+        return {**given, **(self.get("args") or {})}
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_was_left_out(self, serialize: Any) -> dict[str, Any]:
+        return {k: v for k, v in serialize(self).items() if v is not None}
+
+
+class _WithTransform(Loss):
+    transform: Literal["standardize"] | None = Field(
+        default=None,
+        description="What is done to the logits of both models before.",
+    )
+
+
+class _WithPairs(Loss):
+    pairs: Any = Field(
+        default=None,
+        description="'auto', or [[student layer, teacher layer], ...].",
+    )
 
     @field_validator("pairs")
     @classmethod
-    def _pairs_are_pairs(cls, pairs):
+    def _pairs_are_pairs(cls, pairs: Any) -> Any:
         is_list = isinstance(pairs, list) and all(
             isinstance(pair, list)
             and len(pair) == 2
@@ -156,34 +91,69 @@ class Loss(Section):
         )
 
     @model_validator(mode="after")
-    def _arguments_are_of_the_loss(self):
-        has = LOSS_ARGUMENTS.get(
-            self.name, {"pairs", "transform", "temperature", "args"}
-        )
-        given = {
-            key
-            for key in self.model_fields_set - {"name", "weight"}
-            if getattr(self, key) is not None
-        }
-        for key in sorted(given - has):
+    def _layers_are_named(self) -> "_WithPairs":
+        if self.spec.requires_pairs and self.pairs is None:
             raise ValueError(
-                f"loss '{self.name}' has no key '{key}'. Allowed: "
-                f"{', '.join(sorted({'weight', *has}))}. Received: "
-                f"{key}={getattr(self, key)!r}"
-            )
-        for key in sorted({*(self.args or ())} & {"name", "weight", *has}):
-            raise ValueError(
-                f"args has the key '{key}', which has a place of its own. "
-                f"Allowed: {key} beside args. Received: args={self.args!r}"
-            )
-        if self.name in COMPARE_LAYERS and self.pairs is None:
-            raise ValueError(
-                f"loss '{self.name}' compares layers. Allowed: pairs: auto, "
-                "or pairs: [[student layer, teacher layer], ...]. Received: "
-                "no pairs"
+                f"loss '{self.name}' compares layers. Add pairs: auto, or "
+                "pairs: [[student layer, teacher layer], ...]. Received: no "
+                "pairs"
             )
         return self
 
-    @model_serializer(mode="wrap")
-    def _say_what_is_said(self, serialize):
-        return {k: v for k, v in serialize(self).items() if v is not None}
+
+class _Own(_WithTransform, _WithPairs):
+    temperature: Temperature | None = Field(  # type: ignore[valid-type]
+        default=None, description="The function's argument of that name."
+    )
+    args: dict[str, Any] | None = Field(
+        default=None, description="Other arguments of the function."
+    )
+
+    @model_validator(mode="after")
+    def _args_are_other_arguments(self) -> "_Own":
+        for key in sorted({*(self.args or ())} & {*_Own.model_fields}):
+            raise ValueError(
+                f"args has the key '{key}', which has a place of its own: "
+                f"write {key} beside args. Received: args={self.args!r}"
+            )
+        return self
+
+
+_NOT_ARGUMENTS = {"name", "weight", "pairs", "transform", "args"}
+
+
+def choose_loss(given: dict[str, Any]) -> type[Loss]:
+    """The section of the loss that a dict names."""
+    name = given.get("name")
+    if not isinstance(name, str):
+        return Loss
+    if name not in LOSSES:
+        return _Own if ":" in name else _Unknown
+    return loss_section(name, LOSSES[name])
+
+
+@functools.cache
+def loss_section(name: str, spec: LossSpec) -> type[Loss]:
+    """The section of one row of the table."""
+    base: type[Loss] = Loss
+    if spec.takes_pairs:
+        base = _WithPairs
+    elif spec.takes_transform:
+        base = _WithTransform
+    return section_of(name, spec.arguments, base=base, as_ramps=True)
+
+
+class _Unknown(Loss):
+    """Of a name that is in no table: the name is what gets reported."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, values: Any) -> Any:
+        return {"name": values["name"]}
+
+
+def _all_losses() -> list[type[Section]]:
+    return [*(loss_section(name, spec) for name, spec in LOSSES.items()), _Own]
+
+
+AnyLoss = Annotated[Loss, ChosenBy(choose_loss, _all_losses)]

@@ -42,10 +42,10 @@ battery = pytest.mark.parametrize(
 def test_student_takes_the_shape_of_its_teacher(
     student, teacher, equal, num_parameters
 ):
-    adapter = ShapeAdapter(student, teacher, equal)
+    adapter = ShapeAdapter(student, teacher, equal=equal)
     x, y = batch_of(student), batch_of(teacher)
-    matched, same = adapter(x, y)
-    assert matched.shape == y.shape
+    adapted, same = adapter(x, y)
+    assert adapted.shape == y.shape
     np.testing.assert_array_equal(same, y)
 
 
@@ -53,7 +53,7 @@ def test_student_takes_the_shape_of_its_teacher(
 def test_number_of_parameters_is_that_by_hand(
     student, teacher, equal, num_parameters
 ):
-    adapter = ShapeAdapter(student, teacher, equal)
+    adapter = ShapeAdapter(student, teacher, equal=equal)
     assert adapter.count_params() == num_parameters
     assert len(adapter.trainable_variables) == (2 if num_parameters else 0)
 
@@ -65,17 +65,17 @@ def test_nothing_is_done_where_shapes_are_equal():
 
 def test_width_alone_leaves_the_grid():
     adapter = ShapeAdapter((None, 8, 8, 3), (None, 4, 4, 5), equal=("width",))
-    matched, _ = adapter(activations(2, 8, 8, 3), activations(2, 4, 4, 5))
-    assert matched.shape == (2, 8, 8, 5)
+    adapted, _ = adapter(activations(2, 8, 8, 3), activations(2, 4, 4, 5))
+    assert adapted.shape == (2, 8, 8, 5)
     assert adapter.count_params() == 3 * 5 + 5
 
 
 def test_grid_alone_leaves_the_width():
     adapter = ShapeAdapter((None, 8, 8, 3), (None, 4, 4, 5), equal=("grid",))
     x = activations(2, 8, 8, 3)
-    matched, _ = adapter(x, activations(2, 4, 4, 5))
+    adapted, _ = adapter(x, activations(2, 4, 4, 5))
     blocks = x.reshape(2, 4, 2, 4, 2, 3).mean(axis=(2, 4))
-    np.testing.assert_allclose(matched, blocks, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(adapted, blocks, rtol=1e-5, atol=1e-6)
     assert adapter.count_params() == 0
 
 
@@ -85,19 +85,21 @@ def test_nothing_equal_leaves_all_and_takes_other_ranks():
     np.testing.assert_array_equal(adapter(x, y)[0], x)
 
 
-def test_widths_are_matched_at_each_position_by_the_kernel():
+def test_widths_are_adapted_at_each_position_by_the_kernel():
     adapter = ShapeAdapter(GRID, (None, 4, 4, 5))
     kernel, bias = activations(3, 5), np.arange(5, dtype="f")
     adapter.set_weights([kernel, bias])
     x = batch_of(GRID)
-    matched, _ = adapter(x, activations(2, 4, 4, 5))
-    np.testing.assert_allclose(matched, x @ kernel + bias, rtol=1e-4, atol=1e-5)
+    adapted, _ = adapter(x, activations(2, 4, 4, 5))
+    np.testing.assert_allclose(adapted, x @ kernel + bias, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("equal", [("width",), ("grid",), ("width", "grid")])
 def test_other_ranks_are_refused(equal):
-    with pytest.raises(ValueError, match="two grids.*or two vectors") as raised:
-        ShapeAdapter((None, 4, 4, 3), (None, 3), equal)
+    with pytest.raises(
+        ValueError, match=r"two grids.*or two vectors"
+    ) as raised:
+        ShapeAdapter((None, 4, 4, 3), (None, 3), equal=equal)
     assert f"student {GRID}, teacher (None, 3)" in str(raised.value)
 
 
@@ -105,19 +107,19 @@ def test_other_ranks_are_refused(equal):
     ("student", "teacher"),
     [((8, 8), (4, 4)), ((4, 4), (4, 4)), ((3, 5), (4, 4))],
 )
-def test_grids_not_known_beforehand_are_matched_in_a_graph(student, teacher):
+def test_grids_not_known_beforehand_are_adapted_in_a_graph(student, teacher):
     unknown = (None, None, None, 3)
     adapter = ShapeAdapter(unknown, unknown)
     spec = tf.TensorSpec(unknown)
 
     @tf.function(input_signature=[spec, spec])
-    def matched(x, y):
+    def adapted(x, y):
         return adapter(x, y)[0]
 
     x, y = activations(2, *student, 3), activations(2, *teacher, 3)
-    assert matched(x, y).shape == y.shape
+    assert adapted(x, y).shape == y.shape
     if student == teacher:
-        np.testing.assert_allclose(matched(x, y), x, rtol=1e-6)
+        np.testing.assert_allclose(adapted(x, y), x, rtol=1e-6)
 
 
 @pytest.fixture

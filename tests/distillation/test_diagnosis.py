@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras import layers
 
 from kd_tf import Distiller, LossTerm
+from kd_tf.results import DiagnosisRecord, from_json, to_json
 from kd_tf.schedules import linear
 
 LABEL_LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -53,9 +54,9 @@ def findings(diagnosis, about):
     return [sentence for sentence in diagnosis.findings if about in sentence]
 
 
-# What linear models answer to the rows of an identity matrix are the rows of
-# their kernels. Of these four examples the teacher has the first three right,
-# the student the first and the last.
+# The outputs of linear models for the rows of an identity matrix are the rows
+# of their kernels. Of these four examples the teacher classifies the first three
+# correctly, the student the first and the last.
 LABELS = np.array([0, 1, 2, 0])
 TEACHER = np.array([[4, 0, 0], [0, 4, 0], [0, 0, 4], [0, 0, 4]], "f")
 STUDENT = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]], "f")
@@ -79,20 +80,20 @@ def known(losses="soft_targets", **options):
     ids=["numbers", "column of numbers", "one-hot"],
 )
 def test_accuracies_are_those_by_hand(labels, loss):
-    found = known(loss=loss).diagnose([(IDENTITY, labels)])
-    assert found.accuracy == {"teacher": 0.75, "student": 0.5}
-    assert found.num_examples == 4
-    assert findings(found, "little to teach") == []
+    diagnosis = known(loss=loss).diagnose([(IDENTITY, labels)])
+    assert diagnosis.accuracy == {"teacher": 0.75, "student": 0.5}
+    assert diagnosis.num_examples == 4
+    assert findings(diagnosis, "little to learn") == []
 
 
 def test_accuracy_is_over_all_batches():
     batches = [(IDENTITY[:3], LABELS[:3]), (IDENTITY[3:], LABELS[3:])]
-    found = known().diagnose(batches)
-    assert found.accuracy == {"teacher": 0.75, "student": 0.5}
-    assert found.num_examples == 4
+    diagnosis = known().diagnose(batches)
+    assert diagnosis.accuracy == {"teacher": 0.75, "student": 0.5}
+    assert diagnosis.num_examples == 4
 
 
-def two_answers(**kernels):
+def two_outputs(**kernels):
     inputs = keras.Input((4,))
     heads = {name: dense(kernel) for name, kernel in kernels.items()}
     return keras.Model(inputs, {k: head(inputs) for k, head in heads.items()})
@@ -100,22 +101,22 @@ def two_answers(**kernels):
 
 def two_known():
     return distil(
-        two_answers(a=STUDENT, b=TEACHER),
-        two_answers(a=TEACHER, b=TEACHER),
+        two_outputs(a=STUDENT, b=TEACHER),
+        two_outputs(a=TEACHER, b=TEACHER),
         loss={"a": LABEL_LOSS, "b": LABEL_LOSS},
     )
 
 
-def test_accuracy_of_several_answers_is_their_mean():
-    found = two_known().diagnose([(IDENTITY, {"a": LABELS, "b": LABELS})])
-    assert found.accuracy == {"teacher": 0.75, "student": 0.625}
+def test_accuracy_of_several_outputs_is_their_mean():
+    diagnosis = two_known().diagnose([(IDENTITY, {"a": LABELS, "b": LABELS})])
+    assert diagnosis.accuracy == {"teacher": 0.75, "student": 0.625}
 
 
 def test_data_without_labels_has_no_accuracy():
     distiller = known(weight=0, loss=None)
-    found = distiller.diagnose(tf.data.Dataset.from_tensors(IDENTITY))
-    assert found.accuracy == {}
-    assert found.gradient_share == {"soft_targets_loss": 1}
+    diagnosis = distiller.diagnose(tf.data.Dataset.from_tensors(IDENTITY))
+    assert diagnosis.accuracy == {}
+    assert diagnosis.gradient_share == {"soft_targets_loss": 1}
 
 
 def test_labels_of_several_classes_have_no_accuracy():
@@ -124,12 +125,12 @@ def test_labels_of_several_classes_have_no_accuracy():
     assert distiller.diagnose([(IDENTITY, several)]).accuracy == {}
 
 
-def test_answer_of_one_number_has_no_accuracy():
+def test_output_of_one_value_has_no_accuracy():
     models = dense(random(1, 4, 1)), dense(random(2, 4, 1))
     distiller = distil(*models, mean_difference, loss="mse")
-    found = distiller.diagnose([(IDENTITY, np.ones((4, 1), "f"))])
-    assert found.accuracy == {}
-    assert found.findings == []
+    diagnosis = distiller.diagnose([(IDENTITY, np.ones((4, 1), "f"))])
+    assert diagnosis.accuracy == {}
+    assert diagnosis.findings == []
 
 
 def gradients_by_hand(student, teacher, x, y, w, weights):
@@ -167,12 +168,12 @@ def test_gradient_shares_are_those_by_hand(student_weight, weights, scheduled):
     ]
     distiller = distil(student, teacher, losses, weight=given(student_weight))
     x, y = data()
-    found = distiller.diagnose([(x, y)]).gradient_share
+    shares = distiller.diagnose([(x, y)]).gradient_share
     by_hand = gradients_by_hand(student, teacher, x, y, student_weight, weights)
     names = ["student_loss", "soft_targets_loss", "logit_matching_loss"]
-    assert list(found) == names
-    np.testing.assert_allclose(list(found.values()), by_hand, rtol=1e-4)
-    assert sum(found.values()) == pytest.approx(1)
+    assert list(shares) == names
+    np.testing.assert_allclose(list(shares.values()), by_hand, rtol=1e-4)
+    assert sum(shares.values()) == pytest.approx(1)
 
 
 def test_gradient_shares_are_of_the_first_batch():
@@ -202,14 +203,14 @@ def stack(width, seed=0):
 ON_HIDDEN = [("hidden", "hidden")]
 
 
-@pytest.mark.parametrize("losses", ["answers", "layers"])
+@pytest.mark.parametrize("losses", ["outputs", "layers"])
 def test_sample_weights_count_in_arrays_as_they_do_in_tensors(losses):
-    terms = {
-        "answers": ["soft_targets", "logit_matching"],
+    loss_terms = {
+        "outputs": ["soft_targets", "logit_matching"],
         "layers": ["soft_targets", LossTerm("hint", pairs=ON_HIDDEN)],
     }[losses]
     keras.utils.set_random_seed(1)
-    distiller = distil(stack(5), stack(7), terms)
+    distiller = distil(stack(5), stack(7), loss_terms)
     x, y = data()
     arrays = x, y, np.array([0, 0, 5, 0, 0, 1], "f")
     tensors = [tf.convert_to_tensor(a) for a in arrays]
@@ -222,24 +223,24 @@ def test_sample_weights_count_in_arrays_as_they_do_in_tensors(losses):
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_entropy_of_the_teacher_is_that_by_hand(temperature):
-    term = LossTerm("soft_targets", temperature=temperature)
-    found = known(term).diagnose([(IDENTITY, LABELS)])
+    loss_term = LossTerm("soft_targets", temperature=temperature)
+    diagnosis = known(loss_term).diagnose([(IDENTITY, LABELS)])
     # All rows of the teacher are (4, 0, 0) in some order.
     e = np.exp(4 / temperature)
     p, q = e / (e + 2), 1 / (e + 2)
     by_hand = -(p * np.log(p) + 2 * q * np.log(q)) / np.log(3)
-    assert found.teacher_entropy == {
+    assert diagnosis.teacher_entropy == {
         "soft_targets_loss": pytest.approx(by_hand, rel=1e-5)
     }
 
 
 def test_entropy_is_at_the_temperature_of_the_present_step():
-    term = LossTerm("soft_targets", temperature=linear(1, 5, num_steps=4))
-    distiller = known(term)
+    loss_term = LossTerm("soft_targets", temperature=linear(1, 5, num_steps=4))
+    distiller = known(loss_term)
     for step, temperature in ((0, 1), (2, 3), (9, 5)):
         distiller.optimizer.iterations.assign(step)
-        found = distiller.diagnose([(IDENTITY, LABELS)])
-        assert found.teacher_entropy["soft_targets_loss"] == pytest.approx(
+        diagnosis = distiller.diagnose([(IDENTITY, LABELS)])
+        assert diagnosis.teacher_entropy["soft_targets_loss"] == pytest.approx(
             entropy_share(TEACHER / temperature), rel=1e-5
         )
 
@@ -249,9 +250,9 @@ def test_entropy_is_of_the_transformed_logits():
         LossTerm("soft_targets", temperature=2, transform="standardize"),
         LossTerm("soft_targets", temperature=2, transform=lambda z: 3 * z),
     ]
-    found = known(losses).diagnose([(IDENTITY, LABELS)]).teacher_entropy
+    diagnosis = known(losses).diagnose([(IDENTITY, LABELS)])
     mean, deviation = 4 / 3, 4 * np.sqrt(2) / 3
-    assert found == {
+    assert diagnosis.teacher_entropy == {
         "soft_targets_loss": pytest.approx(
             entropy_share((TEACHER - mean) / deviation / 2), rel=1e-3
         ),
@@ -261,13 +262,14 @@ def test_entropy_is_of_the_transformed_logits():
     }
 
 
-def test_losses_without_a_temperature_of_answers_have_no_entropy():
+def test_losses_without_softmax_have_no_entropy():
     losses = [
         "logit_matching",
+        "sigmoid_targets",
         LossTerm("contrastive", pairs=ON_HIDDEN),
     ]
-    found = distil(stack(5), stack(7), losses).diagnose([data()])
-    assert found.teacher_entropy == {}
+    diagnosis = distil(stack(5), stack(7), losses).diagnose([data()])
+    assert diagnosis.teacher_entropy == {}
 
 
 def test_sharp_teacher_is_found_with_its_figure_and_a_remedy():
@@ -276,9 +278,9 @@ def test_sharp_teacher_is_found_with_its_figure_and_a_remedy():
         dense(10 * TEACHER),
         LossTerm("soft_targets", temperature=5),
     )
-    found = distiller.diagnose([(IDENTITY, LABELS)])
+    diagnosis = distiller.diagnose([(IDENTITY, LABELS)])
     share = entropy_share(2 * TEACHER)
-    [sentence] = findings(found, "little more than the labels")
+    [sentence] = findings(diagnosis, "adds little to the labels")
     assert share < 0.05
     assert f"Under soft_targets_loss the softened teacher has {share:.1%}" in (
         sentence
@@ -287,29 +289,31 @@ def test_sharp_teacher_is_found_with_its_figure_and_a_remedy():
 
 
 def test_flat_teacher_is_found_with_its_figure_and_a_remedy():
-    found = known(LossTerm("soft_targets", temperature=40)).diagnose(
+    diagnosis = known(LossTerm("soft_targets", temperature=40)).diagnose(
         [(IDENTITY, LABELS)]
     )
-    [sentence] = findings(found, "all classes look alike")
+    [sentence] = findings(diagnosis, "all classes look alike")
     assert f"has {entropy_share(TEACHER / 40):.1%} of the greatest" in sentence
     assert "Lower the temperature" in sentence
 
 
 def test_teacher_between_the_two_gives_no_finding():
-    found = known(LossTerm("soft_targets", temperature=4)).diagnose(
+    diagnosis = known(LossTerm("soft_targets", temperature=4)).diagnose(
         [(IDENTITY, LABELS)]
     )
-    assert 0.05 < found.teacher_entropy["soft_targets_loss"] < 0.99
-    assert findings(found, "entropy") == []
+    assert 0.05 < diagnosis.teacher_entropy["soft_targets_loss"] < 0.99
+    assert findings(diagnosis, "entropy") == []
 
 
 @pytest.mark.parametrize("teacher", [STUDENT, -TEACHER], ids=["same", "worse"])
 def test_teacher_no_better_than_its_student_is_found(teacher):
     distiller = distil(dense(STUDENT), dense(teacher))
-    found = distiller.diagnose([(IDENTITY, LABELS)])
-    right = found.accuracy["teacher"]
-    [sentence] = findings(found, "little to teach")
-    assert f"The teacher gets {right:.1%} right, the student 50.0%" in sentence
+    diagnosis = distiller.diagnose([(IDENTITY, LABELS)])
+    right = diagnosis.accuracy["teacher"]
+    [sentence] = findings(diagnosis, "little to learn")
+    assert f"accuracy of the teacher is {right:.1%}, of the student 50.0%" in (
+        sentence
+    )
     assert "train a better one" in sentence
 
 
@@ -326,40 +330,44 @@ class Probabilities(keras.Model):
 
 def test_probabilities_are_found_where_they_cannot_be_seen():
     teacher = Probabilities(dense(TEACHER))
-    found = distil(dense(STUDENT), teacher).diagnose([(IDENTITY, LABELS)])
-    [sentence] = findings(found, "probabilities already")
+    diagnosis = distil(dense(STUDENT), teacher).diagnose([(IDENTITY, LABELS)])
+    [sentence] = findings(diagnosis, "probabilities already")
     assert "lie in [0, 1] and add up to 1.000" in sentence
     assert "Take the logits, before softmax" in sentence
 
 
 def test_logits_are_taken_for_no_probabilities():
-    found = known().diagnose([(IDENTITY, LABELS)])
-    assert findings(found, "probabilities") == []
+    diagnosis = known().diagnose([(IDENTITY, LABELS)])
+    assert findings(diagnosis, "probabilities") == []
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_answers_that_are_no_finite_numbers_are_found(value):
+def test_outputs_that_are_not_finite_are_found(value):
     class Broken(keras.Model):
         def call(self, x):
             # One of the twelve numbers.
             return tf.where(tf.reshape(range(12), (4, 3)) == 5, value, 1.0)
 
-    found = distil(dense(STUDENT), Broken()).diagnose([(IDENTITY, LABELS)])
-    [sentence] = findings(found, "no finite numbers")
-    assert sentence.startswith("8.3% of the teacher's answers are")
-    assert "nan" not in " ".join(found.findings)
+    diagnosis = distil(dense(STUDENT), Broken()).diagnose([(IDENTITY, LABELS)])
+    [sentence] = findings(diagnosis, "NaN or infinite")
+    assert sentence.startswith("8.3% of the teacher's outputs are NaN or")
+    assert "nan" not in " ".join(diagnosis.findings)
 
 
 @pytest.mark.parametrize("student_weight", [1.0, 0.5])
 def test_adapters_without_a_gradient_are_found(student_weight):
     # Nothing reaches the adapter: the teacher counts for nothing, or its loss.
-    term = LossTerm("hint", pairs=ON_HIDDEN, weight=2 * (1 - student_weight))
+    loss_term = LossTerm(
+        "hint", pairs=ON_HIDDEN, weight=2 * (1 - student_weight)
+    )
     if student_weight == 0.5:
-        term.weight = 0.0
-    distiller = distil(stack(5), stack(7), term, weight=student_weight)
-    found = distiller.diagnose([data()])
-    assert found.adapters_without_gradient == ["hint_loss: hidden -> hidden"]
-    [sentence] = findings(found, "The adapter of")
+        loss_term.weight = 0.0
+    distiller = distil(stack(5), stack(7), loss_term, weight=student_weight)
+    diagnosis = distiller.diagnose([data()])
+    assert diagnosis.adapters_without_gradient == [
+        "hint_loss: hidden -> hidden"
+    ]
+    [sentence] = findings(diagnosis, "The adapter of")
     assert "hint_loss: hidden -> hidden gets a gradient of 0" in sentence
     assert "Give its loss a weight" in sentence
 
@@ -369,8 +377,8 @@ def test_adapters_that_learn_or_have_nothing_to_learn_are_not_found():
         LossTerm("hint", pairs=ON_HIDDEN),
         LossTerm("rkd_distance", pairs=ON_HIDDEN, weight=0),
     ]
-    found = distil(stack(5), stack(7), losses).diagnose([data()])
-    assert found.adapters_without_gradient == []
+    diagnosis = distil(stack(5), stack(7), losses).diagnose([data()])
+    assert diagnosis.adapters_without_gradient == []
 
 
 def test_loss_with_little_of_the_gradient_is_found_with_a_factor():
@@ -384,10 +392,10 @@ def test_loss_with_little_of_the_gradient_is_found_with_a_factor():
         student, teacher = dense(random(1, 4, 3)), dense(random(2, 4, 3))
         return distil(student, teacher, losses(weight)).diagnose([data()])
 
-    found = diagnosed(1e-3)
-    share = found.gradient_share["logit_matching_loss"]
+    diagnosis = diagnosed(1e-3)
+    share = diagnosis.gradient_share["logit_matching_loss"]
     assert share < 0.01
-    [sentence] = findings(found, "of the gradient")
+    [sentence] = findings(diagnosis, "of the gradient")
     assert sentence.startswith(f"logit_matching_loss has {share:.2%} of the")
     # With weight f w its share is f s / (f s + 1 - s): a tenth.
     factor = 0.1 * (1 - share) / (0.9 * share)
@@ -399,9 +407,9 @@ def test_loss_with_little_of_the_gradient_is_found_with_a_factor():
 
 def test_loss_with_none_of_the_gradient_is_found():
     losses = ["soft_targets", LossTerm("logit_matching", weight=0)]
-    found = known(losses).diagnose([(IDENTITY, LABELS)])
-    assert found.gradient_share["logit_matching_loss"] == 0
-    [sentence] = findings(found, "of the gradient")
+    diagnosis = known(losses).diagnose([(IDENTITY, LABELS)])
+    assert diagnosis.gradient_share["logit_matching_loss"] == 0
+    [sentence] = findings(diagnosis, "of the gradient")
     assert sentence == (
         "logit_matching_loss has 0.00% of the gradient. Give it a weight, or "
         "leave it out."
@@ -412,8 +420,8 @@ def test_loss_that_does_not_look_at_the_student_has_no_gradient():
     def idle(student, teacher):
         return tf.reduce_mean(teacher, axis=-1)
 
-    found = known(["soft_targets", idle]).diagnose([(IDENTITY, LABELS)])
-    assert found.gradient_share["idle"] == 0
+    diagnosis = known(["soft_targets", idle]).diagnose([(IDENTITY, LABELS)])
+    assert diagnosis.gradient_share["idle"] == 0
 
 
 def test_regularization_is_no_finding():
@@ -423,9 +431,9 @@ def test_regularization_is_no_finding():
             layers.Dense(3, kernel_regularizer=keras.regularizers.L2(1e-9)),
         ]
     )
-    found = distil(student, dense(random(2, 4, 3))).diagnose([data()])
-    assert found.gradient_share["regularization_loss"] < 0.01
-    assert findings(found, "regularization") == []
+    diagnosis = distil(student, dense(random(2, 4, 3))).diagnose([data()])
+    assert diagnosis.gradient_share["regularization_loss"] < 0.01
+    assert findings(diagnosis, "regularization") == []
 
 
 def test_text_holds_the_summary_and_each_finding():
@@ -433,24 +441,47 @@ def test_text_holds_the_summary_and_each_finding():
         LossTerm("soft_targets", temperature=40),
         LossTerm("logit_matching", weight=0),
     ]
-    found = known(losses).diagnose([(IDENTITY, LABELS)])
-    lines = str(found).split("\n")
-    assert lines == [found.summary(), *found.findings]
-    assert len(found.findings) == 2
+    diagnosis = known(losses).diagnose([(IDENTITY, LABELS)])
+    lines = str(diagnosis).split("\n")
+    assert lines == [diagnosis.summary(), *diagnosis.findings]
+    assert len(diagnosis.findings) == 2
     assert lines[0].startswith("4 examples; teacher 75.0% right; student 50.0%")
-    shares = found.gradient_share
+    shares = diagnosis.gradient_share
     for name in ("student_loss", "soft_targets_loss", "logit_matching_loss"):
         assert f"{name} {shares[name]:.1%}" in lines[0]
-    entropy = found.teacher_entropy["soft_targets_loss"]
+    entropy = diagnosis.teacher_entropy["soft_targets_loss"]
     assert f"under soft_targets_loss: {entropy:.1%} of the greatest" in lines[0]
+
+
+def test_record_holds_what_results_keep():
+    diagnosis = known(LossTerm("soft_targets", temperature=40)).diagnose(
+        [(IDENTITY, LABELS)]
+    )
+    record = diagnosis.record()
+    assert record == DiagnosisRecord(
+        diagnosis.summary(), diagnosis.findings, diagnosis.gradient_share
+    )
+    assert len(record.findings) == 1
+    assert from_json(DiagnosisRecord, to_json(record)) == record
+
+
+def test_shares_of_outputs_that_are_not_finite_are_missing_from_the_record():
+    def broken(student, teacher):
+        return float("nan") * tf.reduce_mean(student, axis=-1)
+
+    diagnosis = known(["soft_targets", broken]).diagnose([(IDENTITY, LABELS)])
+    assert np.isnan(diagnosis.gradient_share["broken"])
+    record = diagnosis.record()
+    assert set(record.gradient_share.values()) == {None}
+    assert from_json(DiagnosisRecord, to_json(record)) == record
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 def test_distiller_that_is_not_compiled_is_diagnosed(weight):
     distiller = Distiller(dense(STUDENT), dense(TEACHER), student_weight=weight)
-    found = distiller.diagnose([(IDENTITY, LABELS)])
-    assert found.accuracy == {"teacher": 0.75, "student": 0.5}
-    assert found.gradient_share == {"soft_targets_loss": 1}
+    diagnosis = distiller.diagnose([(IDENTITY, LABELS)])
+    assert diagnosis.accuracy == {"teacher": 0.75, "student": 0.5}
+    assert diagnosis.gradient_share == {"soft_targets_loss": 1}
 
 
 def test_dataset_and_list_of_batches_give_the_same():
@@ -466,7 +497,7 @@ def test_dataset_and_list_of_batches_give_the_same():
     "nothing", [[], tf.data.Dataset.from_tensor_slices([1.0]).take(0)]
 )
 def test_no_data_is_refused(nothing):
-    with pytest.raises(ValueError, match="nothing to diagnose.*one batch"):
+    with pytest.raises(ValueError, match=r"nothing to diagnose.*one batch"):
         known().diagnose(nothing)
 
 
@@ -517,7 +548,7 @@ def test_nothing_changes():
         assert not any("call" in vars(layer) for layer in model.layers)
 
 
-def test_metrics_of_several_answers_do_not_change():
+def test_metrics_of_several_outputs_do_not_change():
     distiller, batch = two_known(), (IDENTITY, {"a": LABELS, "b": LABELS})
     distiller.diagnose([batch])
     assert all(np.all(v.numpy() == 0) for v in distiller.metrics_variables)
@@ -535,8 +566,10 @@ def test_loss_combined_in_a_way_of_its_own_is_what_adapters_learn_from():
 
     distiller = Deaf(stack(5), stack(7), LossTerm("hint", pairs=ON_HIDDEN))
     distiller.compile("sgd", LABEL_LOSS)
-    found = distiller.diagnose([data()])
-    assert found.adapters_without_gradient == ["hint_loss: hidden -> hidden"]
+    diagnosis = distiller.diagnose([data()])
+    assert diagnosis.adapters_without_gradient == [
+        "hint_loss: hidden -> hidden"
+    ]
 
 
 def test_training_goes_on_as_if_nothing_had_been_asked():

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from kd_tf import Distiller, LossTerm, soft_target_loss
+from kd_tf.schedules import linear
 
 LABEL_LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -23,8 +24,8 @@ def data(count=6):
 
 
 def distil(student, teacher, weight=0.3, **compile_options):
-    term = LossTerm("soft_targets", temperature=2.0)
-    distiller = Distiller(student, teacher, term, student_weight=weight)
+    loss_term = LossTerm("soft_targets", temperature=2.0)
+    distiller = Distiller(student, teacher, loss_term, student_weight=weight)
     options = {"optimizer": keras.optimizers.SGD(0.5), "loss": LABEL_LOSS}
     distiller.compile(**{**options, **compile_options})
     return distiller
@@ -40,15 +41,21 @@ def test_loss_is_the_weighted_sum_done_by_hand(weight, sample_weight):
     student, teacher, (x, y) = dense(1), dense(2), data()
     if sample_weight:
         sample_weight = np.array(sample_weight)
-    found = distil(student, teacher, weight).evaluate(
+    logs = distil(student, teacher, weight).evaluate(
         x, y, sample_weight=sample_weight, verbose=0, return_dict=True
     )
     w = np.ones(6) if sample_weight is None else sample_weight
     labels = np.sum(w * cross_entropy(student(x), y)) / 6
-    soft = np.sum(w * np.array(soft_target_loss(student(x), teacher(x), 2))) / 6
-    assert found["student_loss"] == pytest.approx(labels, rel=1e-5)
-    assert found["soft_targets_loss"] == pytest.approx(soft, rel=1e-5)
-    assert found["loss"] == pytest.approx(
+    soft = (
+        np.sum(
+            w
+            * np.array(soft_target_loss(student(x), teacher(x), temperature=2))
+        )
+        / 6
+    )
+    assert logs["student_loss"] == pytest.approx(labels, rel=1e-5)
+    assert logs["soft_targets_loss"] == pytest.approx(soft, rel=1e-5)
+    assert logs["loss"] == pytest.approx(
         weight * labels + (1 - weight) * soft, rel=1e-5
     )
 
@@ -57,13 +64,13 @@ def test_loss_is_the_weighted_sum_done_by_hand(weight, sample_weight):
 def test_regularization_counts_in_full_whatever_the_weight(weight):
     student = dense(1, kernel_regularizer=keras.regularizers.L2(0.1))
     teacher, (x, y) = dense(2), data()
-    found = distil(student, teacher, weight).evaluate(
+    logs = distil(student, teacher, weight).evaluate(
         x, y, verbose=0, return_dict=True
     )
     penalty = 0.1 * np.sum(np.square(student.layers[0].kernel))
     labels = cross_entropy(student(x), y).mean()
-    soft = np.mean(soft_target_loss(student(x), teacher(x), 2))
-    assert found["loss"] == pytest.approx(
+    soft = np.mean(soft_target_loss(student(x), teacher(x), temperature=2))
+    assert logs["loss"] == pytest.approx(
         weight * labels + (1 - weight) * soft + penalty, rel=1e-5
     )
 
@@ -152,8 +159,8 @@ def test_history_holds_what_was_computed_and_nothing_else():
 
 def test_predict_gives_the_students_logits():
     student, (x, _) = dense(1), data()
-    answers = distil(student, dense(2)).predict(x, verbose=0)
-    np.testing.assert_allclose(answers, student(x), rtol=1e-6)
+    logits = distil(student, dense(2)).predict(x, verbose=0)
+    np.testing.assert_allclose(logits, student(x), rtol=1e-6)
 
 
 def test_saved_is_the_student_alone(tmp_path):
@@ -200,8 +207,8 @@ def test_subclass_combines_losses_in_its_own_way():
     x, y = data()
     distiller = OnlyTheTeacher(dense(1), dense(2), student_weight=0.5)
     distiller.compile("sgd", LABEL_LOSS)
-    found = distiller.evaluate(x, y, verbose=0, return_dict=True)
-    assert found["loss"] == pytest.approx(found["soft_targets_loss"])
+    logs = distiller.evaluate(x, y, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(logs["soft_targets_loss"])
 
 
 def test_dropout_of_the_student_only_while_training():
@@ -240,3 +247,40 @@ def test_teacher_of_another_width_is_refused():
     x, y = data()
     with pytest.raises(ValueError, match="same number of classes"):
         distil(dense(1), dense(2, units=4)).fit(x, y, verbose=0)
+
+
+def test_schedules_are_all_that_changes():
+    halving = keras.optimizers.schedules.ExponentialDecay(1.0, 10, 0.5)
+    ramp = linear(6.0, 2.0, num_steps=8)
+    losses = [
+        LossTerm("soft_targets", temperature=ramp, weight=halving),
+        LossTerm("dist", temperature=3.0, beta=ramp),
+        "logit_matching",
+    ]
+    distiller = Distiller(dense(1), dense(2), losses, student_weight=ramp)
+    assert distiller.schedules == {
+        "student weight": ramp,
+        "weight of loss 1, soft_targets": halving,
+        "temperature of loss 1, soft_targets": ramp,
+        "beta of loss 2, dist": ramp,
+    }
+    assert Distiller(dense(1), dense(2)).schedules == {}
+
+
+def mean_distance(student, teacher, factor=1.0):
+    return factor * tf.reduce_mean(tf.abs(student - teacher), axis=-1)
+
+
+def test_schedules_name_a_loss_of_ones_own_by_its_function():
+    def factor(step):
+        return 1.0 + step
+
+    by_name = f"{__name__}:mean_distance"
+    losses = [
+        LossTerm(loss, factor=factor) for loss in (mean_distance, by_name)
+    ]
+    distiller = Distiller(dense(1), dense(2), losses)
+    assert list(distiller.schedules) == [
+        "factor of loss 1, mean_distance",
+        f"factor of loss 2, {by_name}",
+    ]

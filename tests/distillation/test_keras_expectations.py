@@ -5,7 +5,6 @@ Shapes: B examples, T steps, H rows, W columns, C classes.
 
 import contextlib
 import json
-import pathlib
 import subprocess
 import sys
 
@@ -18,6 +17,7 @@ from keras import ops
 from kd_tf import Distiller, LossTerm, soft_target_loss
 from kd_tf.losses import response
 from kd_tf.schedules import linear
+from tests.conftest import ROOT
 
 LABEL_LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 HINT = LossTerm("hint", pairs=[("hidden", "hidden")])
@@ -42,7 +42,7 @@ def mlp(seed, *, width=5, dropout=0.0, inputs=4):
 
 
 def conv(seed, width, strides=1, size=8):
-    """An answer for each image, 3 classes."""
+    """An output for each image, 3 classes."""
     return keras.Sequential(
         [
             keras.Input((size, size, 1)),
@@ -105,7 +105,7 @@ def assert_close(variables, others, **tolerance):
 
 def soft(student, teacher, temperature=4.0):
     """The mean of `soft_target_loss`, which has tests of its own."""
-    return np.mean(soft_target_loss(student, teacher, temperature))
+    return np.mean(soft_target_loss(student, teacher, temperature=temperature))
 
 
 @contextlib.contextmanager
@@ -271,11 +271,11 @@ def test_moving_averages_of_the_weights_end_in_the_student():
     )
     fitted(averaged, count=6, epochs=1)
     # The average begins with the weights after the first step.
-    for found, one, two in zip(
+    for mean, one, two in zip(
         *(values(d.student.weights) for d in (averaged, after_one, after_two)),
         strict=True,
     ):
-        np.testing.assert_allclose(found, 0.25 * one + 0.75 * two, rtol=1e-5)
+        np.testing.assert_allclose(mean, 0.25 * one + 0.75 * two, rtol=1e-5)
 
 
 def test_accumulated_gradients_make_the_step_of_a_larger_batch():
@@ -308,11 +308,11 @@ def test_class_weights_weigh_all_losses_as_sample_weights_do():
 def test_sample_weights_weigh_a_feature_loss_by_hand():
     distiller, (x, y) = distil(HINT, models=(mlp(1), mlp(2))), data()
     weights = np.array([1, 0, 2, 1, 0, 3], "f")
-    found = evaluated(distiller, x, y, sample_weight=weights)
+    logs = evaluated(distiller, x, y, sample_weight=weights)
     hidden = [m.layers[0](x) for m in (distiller.student, distiller.teacher)]
     squares = np.mean(np.square(hidden[0] - hidden[1]), axis=-1)
     by_hand = np.sum(weights * squares) / 6
-    assert found["hint_loss"] == pytest.approx(by_hand, rel=1e-5)
+    assert logs["hint_loss"] == pytest.approx(by_hand, rel=1e-5)
 
 
 def embedded(seed):
@@ -350,11 +350,11 @@ def test_masked_steps_count_nothing(make, weights):
     dataset = tf.data.Dataset.from_tensors(
         (x,) if weights is None else (x, np.zeros((2, 5)), weights)
     )
-    found = evaluated(distiller, dataset)["soft_targets_loss"]
+    loss = evaluated(distiller, dataset)["soft_targets_loss"]
     steps = kept if weights is None else kept * weights[:, None]
     losses = np.array(soft_target_loss(student(x), teacher(x)))
     by_hand = np.sum(steps * losses) / np.sum(kept)
-    assert found == pytest.approx(by_hand, rel=1e-5)
+    assert loss == pytest.approx(by_hand, rel=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["rkd_distance", "correlation_congruence"])
@@ -383,9 +383,9 @@ def test_pixels_are_weighed_by_hand(shape):
     y = rng.integers(0, 3, (2, 4, 6))
     weights = rng.uniform(size=shape).astype("f")
     student, teacher = per_pixel(0), per_pixel(1)
-    # Keras's own loss on labels refuses one weight for many answers.
+    # Keras's own loss on labels refuses one weight for many outputs.
     loss = None if shape == (2,) else LABEL_LOSS
-    found = evaluated(
+    logs = evaluated(
         distil(models=(student, teacher), weight=0, loss=loss),
         *(x, y),
         sample_weight=weights,
@@ -397,7 +397,7 @@ def test_pixels_are_weighed_by_hand(shape):
     z, t = (a - np.log(np.exp(a).sum(-1, keepdims=True)) for a in (z, t))
     losses = 16 * np.sum(np.exp(t) * (t - z), axis=-1)
     by_hand = np.sum(spread * losses) / (2 * 4 * 6)
-    assert found["soft_targets_loss"] == pytest.approx(by_hand, rel=1e-4)
+    assert logs["soft_targets_loss"] == pytest.approx(by_hand, rel=1e-4)
 
 
 def test_a_loss_on_whole_examples_takes_their_mean_pixel_weight():
@@ -435,26 +435,28 @@ def one_hot(y):
 )
 def test_targets_may_be_classes_or_one_hot(encode, loss):
     x, y = data()
-    found = evaluated(distil("decoupled", loss=loss), x, encode(y))
+    logs = evaluated(distil("decoupled", loss=loss), x, encode(y))
     plain = mlp(1)
     plain.compile(loss=loss)
     expected = plain.evaluate(x, encode(y), verbose=0)
-    assert found["student_loss"] == pytest.approx(expected, rel=1e-5)
-    by_hand = np.mean(response.decoupled_loss(plain(x), mlp(2, width=7)(x), y))
-    assert found["decoupled_loss"] == pytest.approx(by_hand, rel=1e-5)
+    assert logs["student_loss"] == pytest.approx(expected, rel=1e-5)
+    by_hand = np.mean(
+        response.decoupled_loss(plain(x), mlp(2, width=7)(x), labels=y)
+    )
+    assert logs["decoupled_loss"] == pytest.approx(by_hand, rel=1e-5)
 
 
-def two_answers(seed, nest):
+def two_outputs(seed, nest):
     x = keras.Input((4,))
-    answers = [
+    outputs = [
         keras.layers.Dense(3, kernel_initializer=kernel(seed + i), name=name)(x)
         for i, name in enumerate("ab")
     ]
-    return keras.Model(x, nest(answers))
+    return keras.Model(x, nest(outputs))
 
 
-def as_dict(answers):
-    return dict(zip("ab", answers, strict=True))
+def as_dict(outputs):
+    return dict(zip("ab", outputs, strict=True))
 
 
 @pytest.mark.parametrize("nest", [list, as_dict])
@@ -470,9 +472,9 @@ def as_dict(answers):
     ],
 )
 def test_losses_by_output(losses, counted, nest):
-    models = two_answers(0, nest), two_answers(5, nest)
+    models = two_outputs(0, nest), two_outputs(5, nest)
     x, _ = data()
-    found = evaluated(distil(losses, models=models, weight=0), x)
+    logs = evaluated(distil(losses, models=models, weight=0), x)
     student, teacher = (
         dict(zip("ab", tf.nest.flatten(model(x)), strict=True))
         for model in models
@@ -482,18 +484,18 @@ def test_losses_by_output(losses, counted, nest):
         for name, outputs in counted.items()
     }
     by_hand["loss"] = sum(by_hand.values())
-    assert found == pytest.approx(by_hand, rel=1e-5)
+    assert logs == pytest.approx(by_hand, rel=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("answer", "label"), [(list, list), (list, as_dict), (as_dict, as_dict)]
+    ("output", "label"), [(list, list), (list, as_dict), (as_dict, as_dict)]
 )
-def test_labels_losses_and_weights_by_output(answer, label):
-    models = two_answers(0, answer), two_answers(5, answer)
+def test_labels_losses_and_weights_by_output(output, label):
+    models = two_outputs(0, output), two_outputs(5, output)
     x, y = data()
     other, weights = (y + 1) % 3, np.ones(6, "f")
     given = {}
-    if answer is label:  # Keras's own loss on labels refuses the rest
+    if output is label:  # Keras's own loss on labels refuses the rest
         weights = np.array([1, 0, 2, 1, 0, 3], "f")
         given["sample_weight"] = label([weights, np.ones(6, "f")])
     distiller = distil(
@@ -502,21 +504,21 @@ def test_labels_losses_and_weights_by_output(answer, label):
         loss={"a": LABEL_LOSS, "b": LABEL_LOSS},
         metrics={"a": ["accuracy"], "b": []},
     )
-    found = evaluated(distiller, x, label([y, other]), **given)
+    logs = evaluated(distiller, x, label([y, other]), **given)
     student, teacher = (tf.nest.flatten(model(x)) for model in models)
     first, second = (
-        np.array(response.decoupled_loss(*logits, labels))
+        np.array(response.decoupled_loss(*logits, labels=labels))
         for *logits, labels in zip(student, teacher, (y, other), strict=True)
     )
     by_hand = np.mean(weights * first) + np.mean(second)
-    assert found["decoupled_loss"] == pytest.approx(by_hand, rel=1e-5)
+    assert logs["decoupled_loss"] == pytest.approx(by_hand, rel=1e-5)
     first, second = (
         np.array(LABEL_LOSS.call(labels, logits))
         for labels, logits in zip((y, other), student, strict=True)
     )
     by_hand = np.mean(weights * first) + np.mean(second)
-    assert found["student_loss"] == pytest.approx(by_hand, rel=1e-5)
-    assert "a_accuracy" in found
+    assert logs["student_loss"] == pytest.approx(by_hand, rel=1e-5)
+    assert "a_accuracy" in logs
 
 
 def test_data_needs_no_labels_where_they_weigh_nothing():
@@ -557,8 +559,8 @@ class Subclassed(keras.Model):
         return self.inner(x, training=training)
 
 
-def test_subclassed_models_are_distilled_on_their_answers():
-    x, y = data()
+def test_subclassed_models_are_distilled_on_their_outputs():
+    x, _ = data()
     models = Subclassed(1), Subclassed(2)
     history = fitted(distil(models=models), epochs=1, batch_size=6)
     by_hand = soft(mlp(1)(x), mlp(2)(x))
@@ -582,8 +584,8 @@ def test_teacher_takes_a_larger_image_than_the_student():
     distiller.compile()
     x, _ = data(4, (4, 4, 1))
     by_hand = soft(student(x), teacher(np.kron(x, np.ones((1, 2, 2, 1)))))
-    found = evaluated(distiller, x)
-    assert found["soft_targets_loss"] == pytest.approx(by_hand, rel=1e-4)
+    logs = evaluated(distiller, x)
+    assert logs["soft_targets_loss"] == pytest.approx(by_hand, rel=1e-4)
 
 
 def two_inputs(seed):
@@ -607,7 +609,7 @@ def test_inputs_may_be_a_dict():
     )
 
 
-def test_teacher_answers_in_inference_mode_while_the_student_trains():
+def test_teacher_runs_in_inference_mode_while_the_student_trains():
     (x, _), inner = data(), mlp(2, dropout=0.5)
     teacher = keras.Sequential(
         [keras.Input((4,)), keras.layers.BatchNormalization(), inner]
@@ -647,10 +649,10 @@ def test_models_of_any_precision_step_as_in_float32(of_student, of_teacher):
     start = values(exact.weights)
     expected = fitted(exact)["loss"]
     np.testing.assert_allclose(fitted(coarse)["loss"], expected, rtol=0.02)
-    for old, found, new in zip(
+    for old, rough, new in zip(
         *(start, values(coarse.weights), values(exact.weights)), strict=True
     ):
-        assert np.abs(found - new).max() < 0.1 * np.abs(new - old).max()
+        assert np.abs(rough - new).max() < 0.1 * np.abs(new - old).max()
 
 
 def test_prediction_leaves_the_casting_of_inputs_to_the_student():
@@ -663,9 +665,9 @@ def test_prediction_leaves_the_casting_of_inputs_to_the_student():
             ]
         )
     x = 1e6 * data()[0]  # more than float16 can say
-    found = distil(models=(student, mlp(2))).predict(x, verbose=0)
-    assert np.isfinite(found).all()
-    np.testing.assert_array_equal(found, student.predict(x, verbose=0))
+    logits = distil(models=(student, mlp(2))).predict(x, verbose=0)
+    assert np.isfinite(logits).all()
+    np.testing.assert_array_equal(logits, student.predict(x, verbose=0))
 
 
 # Keras's own distillation losses.
@@ -704,8 +706,8 @@ def difference_of_hidden(student, teacher, x):
 def test_keras_losses_are_taken_as_they_are(loss, by_hand):
     student, teacher, (x, y) = mlp(1), mlp(2), data()
     expected = by_hand(student, teacher, x)
-    found = evaluated(distil(loss, models=(student, teacher)), x, y)
-    assert found[type(loss).__name__] == pytest.approx(expected, rel=1e-4)
+    logs = evaluated(distil(loss, models=(student, teacher)), x, y)
+    assert logs[type(loss).__name__] == pytest.approx(expected, rel=1e-4)
     history = fitted(distil(loss, models=(student, teacher)), epochs=4)
     losses = history[type(loss).__name__]
     assert losses[-1] < losses[0]
@@ -719,11 +721,11 @@ def test_keras_losses_are_taken_as_they_are(loss, by_hand):
     ],
 )
 def test_keras_losses_of_several_outputs(losses):
-    models = two_answers(0, list), two_answers(5, list)
+    models = two_outputs(0, list), two_outputs(5, list)
     (x, _), (student, teacher) = data(), models
-    found = evaluated(distil(losses, models=models, weight=0), x)
+    logs = evaluated(distil(losses, models=models, weight=0), x)
     by_hand = soft(student(x)[0], teacher(x)[0], 3.0)
-    assert found["loss"] == pytest.approx(by_hand, rel=1e-4)
+    assert logs["loss"] == pytest.approx(by_hand, rel=1e-4)
 
 
 # Schedules.
@@ -731,14 +733,14 @@ def test_keras_losses_of_several_outputs(losses):
 
 def test_schedules_follow_the_number_of_updates():
     student, teacher, (x, y) = mlp(1), mlp(2), data()
-    term = LossTerm(
+    loss_term = LossTerm(
         "soft_targets",
         temperature=linear(4.0, 1.0, 4),
         weight=lambda step: 1 + step,
     )
     # Nothing moves but the schedules.
     distiller = distil(
-        term,
+        loss_term,
         models=(student, teacher),
         weight=linear(0.0, 1.0, 8),
         optimizer=keras.optimizers.SGD(0.0),
@@ -746,10 +748,10 @@ def test_schedules_follow_the_number_of_updates():
     labels = np.mean(LABEL_LOSS.call(y, student(x)))
     for temperature, weight, share in [(4, 1, 0), (2.5, 3, 0.25), (1, 5, 0.5)]:
         by_hand = soft(student(x), teacher(x), temperature)
-        found = evaluated(distiller, x, y)
-        assert found["soft_targets_loss"] == pytest.approx(by_hand, rel=1e-4)
+        logs = evaluated(distiller, x, y)
+        assert logs["soft_targets_loss"] == pytest.approx(by_hand, rel=1e-4)
         total = share * labels + (1 - share) * weight * by_hand
-        assert found["loss"] == pytest.approx(total, rel=1e-4)
+        assert logs["loss"] == pytest.approx(total, rel=1e-4)
         fitted(distiller, count=6, epochs=1)  # two updates
 
 
@@ -765,12 +767,12 @@ def test_schedules_count_under_loss_scaling():
 
 
 class Shrinking(Distiller):
-    """Wants small logits, too."""
+    """Minimizes the logits, too."""
 
     def compute_losses(self, x, y, student, teacher, sample_weight):
         losses = super().compute_losses(x, y, student, teacher, sample_weight)
-        zeros = ops.zeros_like(student.answers)
-        size = keras.losses.MeanSquaredError()(zeros, student.answers)
+        zeros = ops.zeros_like(student.outputs)
+        size = keras.losses.MeanSquaredError()(zeros, student.outputs)
         return {**losses, "size": size}
 
 
@@ -798,9 +800,9 @@ def test_a_subclass_may_combine_in_its_own_way():
 
     distiller = Product(mlp(1), mlp(2))
     distiller.compile(keras.optimizers.SGD(0.1), LABEL_LOSS)
-    found = evaluated(distiller, *data())
-    assert found["loss"] == pytest.approx(
-        found["student_loss"] * found["soft_targets_loss"], rel=1e-5
+    logs = evaluated(distiller, *data())
+    assert logs["loss"] == pytest.approx(
+        logs["student_loss"] * logs["soft_targets_loss"], rel=1e-5
     )
     losses = fitted(distiller, epochs=4)["loss"]
     assert losses[-1] < losses[0]
@@ -815,7 +817,7 @@ import tensorflow as tf
 two = [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
 tf.config.set_logical_device_configuration(cpu, two)
 import keras
-from tests import test_keras_expectations as here
+from tests.distillation import test_keras_expectations as here
 
 def run(scope):
     with scope:
@@ -849,7 +851,7 @@ print("RUNS " + json.dumps(runs))
 def test_two_devices_train_as_one():
     done = subprocess.run(
         [sys.executable, "-c", ON_DEVICES],
-        cwd=pathlib.Path(__file__).parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=300,
@@ -865,11 +867,11 @@ def test_two_devices_train_as_one():
         np.testing.assert_allclose(
             two["history"][name], expected, rtol=1e-4, atol=1e-6
         )
-    for found, expected in zip(two["weights"], one["weights"], strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+    for weights, expected in zip(two["weights"], one["weights"], strict=True):
+        np.testing.assert_allclose(weights, expected, rtol=1e-3, atol=1e-6)
 
 
-# What is refused: the wrong thing, what is allowed, what came.
+# What is refused: what is wrong, what to do, what was received.
 
 
 @pytest.mark.parametrize(
@@ -886,11 +888,11 @@ def test_two_devices_train_as_one():
         ),
         (
             lambda: Distiller(mlp(1), mlp(2), []),
-            r"nothing to learn .* Allowed: at least one loss. Received: .*\[\]",
+            r"nothing to learn .* Give at least one loss. Received: .*\[\]",
         ),
         (
             lambda: Distiller(mlp(1), mlp(2), {"a": None}),
-            "nothing to learn .* Allowed: at least one loss. Received: ",
+            "nothing to learn .* Give at least one loss. Received: ",
         ),
         (
             lambda: Distiller(mlp(1), "teacher.keras"),
@@ -912,57 +914,59 @@ def test_two_devices_train_as_one():
         ),
         (
             lambda: distil().fit(data()[0], verbose=0),
-            "There is no loss on labels. Allowed: .* Received: .*0.3",
+            "There is no loss on labels. Give data .* Received: .*0.3",
         ),
         (
             lambda: distil(loss=None).fit(*data(), verbose=0),
-            "There is no loss on labels. Allowed: .* Received: .*0.3",
+            "There is no loss on labels. Give data .* Received: .*0.3",
         ),
         (
             lambda: distil("decoupled", weight=0).fit(data()[0], verbose=0),
-            "'decoupled_loss' needs labels. Allowed: .* Received: none",
+            "'decoupled_loss' needs labels. Give data .* Received: none",
         ),
         (
             lambda: distil(lambda s, t: ops.mean(s - t)).fit(*data()),
-            "must give one value an example. Allowed: .* Received: a scalar",
+            "must give one value an example, .* Received: a scalar",
         ),
         (
             lambda: distil({"c": "soft_targets"}).fit(*data(), verbose=0),
-            "no answer 'c'. Allowed: .* Received: 'c'",
+            "no output 'c'. Allowed: .* Received: 'c'",
         ),
     ],
 )
-def test_refused_with_what_is_allowed_and_what_came(make, message):
+def test_refused_with_the_remedy_and_what_was_received(make, message):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         make()
 
 
-def test_losses_of_one_name_are_told_apart():
-    terms = [LossTerm("soft_targets", temperature=t) for t in (1.0, 2.0)]
+def test_losses_of_one_name_get_different_names():
+    loss_terms = [LossTerm("soft_targets", temperature=t) for t in (1.0, 2.0)]
     student, teacher, (x, y) = mlp(1), mlp(2), data()
     distiller = distil(
-        [*terms, LossTerm("rkd_distance", name="loss")],
+        [*loss_terms, LossTerm("rkd_distance", name="loss")],
         models=(student, teacher),
     )
-    found = evaluated(distiller, x, y)
-    assert found.keys() == {
+    logs = evaluated(distiller, x, y)
+    assert logs.keys() == {
         *("loss", "student_loss", "loss_2"),
         *("soft_targets_loss", "soft_targets_loss_2"),
     }
     names = "soft_targets_loss", "soft_targets_loss_2"
     for name, temperature in zip(names, (1, 2), strict=True):
         by_hand = soft(student(x), teacher(x), temperature)
-        assert found[name] == pytest.approx(by_hand, rel=1e-5)
-    assert [term.name for term in terms] == ["soft_targets_loss"] * 2
+        assert logs[name] == pytest.approx(by_hand, rel=1e-5)
+    assert [loss_term.name for loss_term in loss_terms] == [
+        "soft_targets_loss"
+    ] * 2
 
 
-def test_an_answer_that_no_model_has_is_refused_at_once():
-    student, teacher = two_answers(1, as_dict), two_answers(2, as_dict)
-    with pytest.raises(ValueError, match="no answer 'c'. Allowed: 'a', 'b'"):
+def test_an_output_that_no_model_has_is_refused_at_once():
+    student, teacher = two_outputs(1, as_dict), two_outputs(2, as_dict)
+    with pytest.raises(ValueError, match=r"no output 'c'. Allowed: 'a', 'b'"):
         Distiller(student, teacher, {"c": "soft_targets"})
 
 
-def test_a_loss_of_keras_on_softmax_answers_is_refused():
+def test_a_loss_of_keras_on_softmax_outputs_is_refused():
     teacher = keras.Sequential([mlp(2), keras.layers.Softmax()])
     loss = keras.distillation.LogitsDistillation(2.0)
     with pytest.raises(ValueError, match="The teacher ends in softmax"):
@@ -977,14 +981,14 @@ def test_one_logit_is_no_softmax(name):
     x, y = data()
     distiller = Distiller(binary(1), binary(2), name, student_weight=0.0)
     distiller.compile("sgd")
-    with pytest.raises(ValueError, match="for one, 'sigmoid_targets'"):
+    with pytest.raises(ValueError, match="For one logit use 'sigmoid_targets'"):
         distiller.fit(x, y % 2, verbose=0)
 
 
 def test_a_loss_that_was_not_reduced_is_refused():
     class Careless(Distiller):
         def compute_losses(self, x, y, student, teacher, sample_weight):
-            loss = response.soft_target_loss(student.answers, teacher.answers)
+            loss = response.soft_target_loss(student.outputs, teacher.outputs)
             return {"mine": loss}
 
     distiller = Careless(mlp(1), mlp(2), student_weight=0)
@@ -1019,25 +1023,25 @@ def test_a_teacher_that_would_be_trained_is_refused():
     student, teacher = (
         keras.Model(x, keras.layers.Dense(3)(shared(x))) for _ in range(2)
     )
-    with pytest.raises(ValueError, match="would train its teacher.*shared/k"):
+    with pytest.raises(ValueError, match=r"would train its teacher.*shared/k"):
         Distiller(student, teacher)
     shared.trainable = False
     Distiller(student, teacher)
 
 
-def test_a_teacher_with_further_answers_is_refused_with_the_remedy():
+def test_a_teacher_with_further_outputs_is_refused_with_the_remedy():
     with pytest.raises(ValueError, match=r"keras.Model\(teacher.inputs, "):
-        Distiller(mlp(1), two_answers(2, list))
+        Distiller(mlp(1), two_outputs(2, list))
 
 
 def test_weights_of_examples_may_be_arrays():
     distiller = distil([HINT], models=(conv(1, 2), conv(2, 3)), weight=0.0)
     x, y = data(4, (8, 8, 1))
     distiller.compile(keras.optimizers.SGD(0.1), LABEL_LOSS, run_eagerly=True)
-    found = distiller.train_on_batch(
+    logs = distiller.train_on_batch(
         x, y, sample_weight=np.zeros(4), return_dict=True
     )
-    assert found["hint_loss"] == 0
+    assert logs["hint_loss"] == 0
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
+import functools
+import inspect
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from kd_tf.distillation import loss_table
 from kd_tf.losses.feature import (
     attention_transfer_loss,
     channel_wise_loss,
@@ -13,13 +17,34 @@ from kd_tf.losses.feature import (
 )
 
 
-def vid(student, teacher):
-    raw_variance = np.linspace(-1, 2, student.shape[-1], dtype="f")
-    return variational_information_loss(student, teacher, raw_variance)
+def with_variances(loss):
+    def vid(student, teacher):
+        raw_variance = np.linspace(-1, 2, student.shape[-1], dtype="f")
+        return loss(student, teacher, raw_variance)
+
+    return vid
 
 
-def fsp(student, teacher):
-    return fsp_loss((student, student[..., :2]), (teacher, teacher[..., :2]))
+def with_a_later_layer(loss):
+    return lambda student, teacher: loss(
+        (student, student[..., :2]), (teacher, teacher[..., :2])
+    )
+
+
+def of_two_tensors(spec):
+    """The loss of a row, with what it takes besides or instead."""
+    loss = spec.load()
+    if "raw_variance" in inspect.signature(loss).parameters:
+        return with_variances(loss)
+    return with_a_later_layer(loss) if spec.num_layers == 2 else loss
+
+
+def rows(*equal):
+    return {
+        name: of_two_tensors(spec)
+        for name, spec in loss_table.LOSSES.items()
+        if spec.knowledge == "feature" and spec.equal == equal
+    }
 
 
 def fsp_over_unequal_grids(student, teacher):
@@ -29,16 +54,11 @@ def fsp_over_unequal_grids(student, teacher):
 
 
 OF_EQUAL_WIDTHS_AND_GRIDS = {
-    "hint": hint_loss,
-    "CWD": channel_wise_loss,
-    "CWD, T=1": lambda s, t: channel_wise_loss(s, t, 1.0),
-    "VID": vid,
+    **rows("width", "grid"),
+    "CWD, T=1": functools.partial(channel_wise_loss, temperature=1.0),
 }
-OF_EQUAL_GRIDS = {
-    "attention": attention_transfer_loss,
-    "NST": neuron_selectivity_loss,
-}
-OF_EQUAL_WIDTHS = {"FSP": fsp, "ICKD": inter_channel_loss}
+OF_EQUAL_GRIDS = rows("grid")
+OF_EQUAL_WIDTHS = rows("width")
 OF_ANY_NUMBER_OF_AXES = {
     **OF_EQUAL_WIDTHS_AND_GRIDS,
     **OF_EQUAL_GRIDS,
@@ -48,6 +68,16 @@ LOSSES = {
     **OF_ANY_NUMBER_OF_AXES,
     "FSP, unequal grids": fsp_over_unequal_grids,
 }
+VID = "variational_information"
+
+
+def test_battery_holds_every_loss_between_layers():
+    names = [
+        name
+        for name, spec in loss_table.LOSSES.items()
+        if spec.knowledge == "feature"
+    ]
+    assert set(names) <= set(LOSSES)
 
 
 def over(table):
@@ -167,7 +197,7 @@ def test_channel_wise_loss_matches_the_paper_channel_by_channel():
 
     student, teacher = activations(0), activations(1)
     np.testing.assert_allclose(
-        channel_wise_loss(student, teacher, 2.0),
+        channel_wise_loss(student, teacher, temperature=2.0),
         by_example(formula, student, teacher),
         rtol=1e-4,
     )
@@ -279,7 +309,7 @@ def test_float16_in_float32_out(loss):
     )
 
 
-@over({name: LOSSES[name] for name in LOSSES if name != "VID"})
+@over({name: LOSSES[name] for name in LOSSES if name != VID})
 def test_nothing_when_student_equals_teacher(loss):
     np.testing.assert_allclose(
         loss(activations(1), activations(1)), 0, atol=1e-5
@@ -288,8 +318,10 @@ def test_nothing_when_student_equals_teacher(loss):
 
 
 def test_variational_information_loss_is_less_at_the_teacher():
-    at_teacher = vid(activations(1), activations(1))
-    assert np.mean(at_teacher) < np.mean(vid(activations(0), activations(1)))
+    at_teacher = LOSSES[VID](activations(1), activations(1))
+    assert np.mean(at_teacher) < np.mean(
+        LOSSES[VID](activations(0), activations(1))
+    )
 
 
 @hard

@@ -1,7 +1,10 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from kd_tf.distillation import loss_table
 from kd_tf.losses.relation import (
     contrastive_loss,
     correlation_congruence_loss,
@@ -11,18 +14,19 @@ from kd_tf.losses.relation import (
     similarity_preserving_loss,
 )
 
+TABLE = {
+    name: spec
+    for name, spec in loss_table.LOSSES.items()
+    if spec.knowledge == "relation"
+}
 OF_ANY_WIDTHS = {
-    "RKD distance": rkd_distance_loss,
-    "RKD angle": rkd_angle_loss,
-    "SP": similarity_preserving_loss,
-    "CC": correlation_congruence_loss,
-    "CC, gamma=2": lambda s, t: correlation_congruence_loss(s, t, 2.0),
-    "PKT": probabilistic_transfer_loss,
+    **{n: spec.load() for n, spec in TABLE.items() if not spec.equal},
+    "CC, gamma=2": functools.partial(correlation_congruence_loss, gamma=2.0),
 }
 LOSSES = {
     **OF_ANY_WIDTHS,
-    "contrastive": contrastive_loss,
-    "contrastive, T=1": lambda s, t: contrastive_loss(s, t, 1.0),
+    **{name: spec.load() for name, spec in TABLE.items() if spec.equal},
+    "contrastive, T=1": functools.partial(contrastive_loss, temperature=1.0),
 }
 
 
@@ -159,7 +163,7 @@ def test_correlation_congruence_loss_matches_its_gaussian_kernel():
 
     difference = matrix(kernel, student) - matrix(kernel, teacher)
     np.testing.assert_allclose(
-        correlation_congruence_loss(student, teacher, 0.7),
+        correlation_congruence_loss(student, teacher, gamma=0.7),
         np.mean(difference**2, axis=1),
         rtol=1e-4,
     )
@@ -188,7 +192,7 @@ def test_contrastive_loss_matches_the_softmax_over_the_batch():
         scores = [np.exp(cosine(student[i], other) / 0.5) for other in teacher]
         expected.append(-np.log(scores[i] / np.sum(scores)))
     np.testing.assert_allclose(
-        contrastive_loss(student, teacher, 0.5), expected, rtol=1e-4
+        contrastive_loss(student, teacher, temperature=0.5), expected, rtol=1e-4
     )
 
 

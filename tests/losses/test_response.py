@@ -1,8 +1,12 @@
+import functools
+import inspect
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
 
+from kd_tf.distillation import loss_table
 from kd_tf.losses.response import (
     decoupled_loss,
     dist_loss,
@@ -10,8 +14,6 @@ from kd_tf.losses.response import (
     sigmoid_target_loss,
     soft_target_loss,
     standardize_logits,
-    teacher_bounded_loss,
-    value_matching_loss,
     weighted_soft_label_loss,
 )
 
@@ -24,22 +26,30 @@ def nearly(teacher):
     return ops.stop_gradient(teacher) + 0.1
 
 
+def with_labels(spec):
+    """The loss of a row, with labels that suit its outputs if it takes any."""
+    loss = spec.load()
+    if "labels" not in inspect.signature(loss).parameters:
+        return loss
+    label = nearly if spec.outputs == "values" else likeliest
+    return lambda s, t: loss(s, t, labels=label(t))
+
+
 LOSSES = {
-    "soft targets": soft_target_loss,
-    "soft targets, T=1": lambda s, t: soft_target_loss(s, t, 1.0),
-    "soft targets, T=20": lambda s, t: soft_target_loss(s, t, 20.0),
-    "logit matching": logit_matching_loss,
-    "DKD": lambda s, t: decoupled_loss(s, t, likeliest(t)),
-    "DKD, T=1": lambda s, t: decoupled_loss(s, t, likeliest(t), 1.0),
-    "DKD, target only": lambda s, t: decoupled_loss(
-        s, t, likeliest(t), beta=0.0
+    **{
+        name: with_labels(spec)
+        for name, spec in loss_table.LOSSES.items()
+        if spec.knowledge == "response"
+    },
+    "soft targets, T=1": functools.partial(soft_target_loss, temperature=1.0),
+    "soft targets, T=20": functools.partial(soft_target_loss, temperature=20.0),
+    "DKD, T=1": lambda s, t: decoupled_loss(
+        s, t, labels=likeliest(t), temperature=1.0
     ),
-    "DIST": dist_loss,
-    "DIST, T=1": lambda s, t: dist_loss(s, t, 1.0),
-    "WSLD": lambda s, t: weighted_soft_label_loss(s, t, likeliest(t)),
-    "sigmoid targets": sigmoid_target_loss,
-    "value matching": value_matching_loss,
-    "teacher bounded": lambda s, t: teacher_bounded_loss(s, t, nearly(t)),
+    "DKD, target only": lambda s, t: decoupled_loss(
+        s, t, labels=likeliest(t), beta=0.0
+    ),
+    "DIST, T=1": functools.partial(dist_loss, temperature=1.0),
     "standardized": lambda s, t: soft_target_loss(
         standardize_logits(s), standardize_logits(t)
     ),
@@ -83,7 +93,9 @@ def test_soft_target_loss_matches_the_sum_done_by_hand():
     # softmax([2, 0] / 2) = (e, 1) / (e + 1); the student is undecided.
     p = np.e / (np.e + 1)
     by_hand = 4 * (p * np.log(2 * p) + (1 - p) * np.log(2 * (1 - p)))
-    loss = soft_target_loss(np.zeros((1, 2), "f"), np.array([[2.0, 0.0]]), 2.0)
+    loss = soft_target_loss(
+        np.zeros((1, 2), "f"), np.array([[2.0, 0.0]]), temperature=2.0
+    )
     np.testing.assert_allclose(loss, [by_hand], rtol=1e-6)
 
 
@@ -95,7 +107,7 @@ def test_soft_target_loss_is_right_where_the_keras_default_is_not(
 ):
     teacher = np.array([[5.0, 1.0, -2.0], [0.0, 3.0, 1.0]], "f")
     student = np.array([[1.0, 2.0, 0.0], [1.0, 1.0, 1.0]], "f")
-    loss = soft_target_loss(student, teacher, temperature)
+    loss = soft_target_loss(student, teacher, temperature=temperature)
     assert np.mean(loss) == pytest.approx(mean, abs=5e-5)
 
 
@@ -103,7 +115,7 @@ def test_gradient_keeps_its_size_as_temperature_grows():
     # For T large the gradient tends to (centred s - centred t) / C.
     student, teacher = logits(0), logits(1)
     to_student, _ = gradients(
-        lambda s, t: soft_target_loss(s, t, 1e3), student, teacher
+        lambda s, t: soft_target_loss(s, t, temperature=1e3), student, teacher
     )
     difference = student - teacher
     expected = (difference - difference.mean(-1, keepdims=True)) / 4
@@ -132,7 +144,12 @@ def test_decoupled_loss_matches_the_two_parts_of_the_paper():
         wrong = divergence(p / p.sum(), q / q.sum())
         expected.append(4 * (0.5 * right + 3 * wrong))
     loss = decoupled_loss(
-        logits(0), logits(1), labels, 2.0, alpha=0.5, beta=3.0
+        logits(0),
+        logits(1),
+        labels=labels,
+        temperature=2.0,
+        alpha=0.5,
+        beta=3.0,
     )
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
 
@@ -140,7 +157,9 @@ def test_decoupled_loss_matches_the_two_parts_of_the_paper():
 def test_decoupled_loss_weighted_by_the_teacher_is_the_soft_target_loss():
     student, teacher = logits(0, (1, 4)), logits(1, (1, 4))
     share_of_wrong = 1 - softmax(teacher[0] / 4)[2]
-    loss = decoupled_loss(student, teacher, np.array([2]), beta=share_of_wrong)
+    loss = decoupled_loss(
+        student, teacher, labels=np.array([2]), beta=share_of_wrong
+    )
     np.testing.assert_allclose(
         loss, soft_target_loss(student, teacher), rtol=1e-5
     )
@@ -150,11 +169,11 @@ def test_dist_loss_is_in_the_mean_one_minus_the_correlations():
     q = np.array([softmax(x / 2) for x in logits(0)])
     p = np.array([softmax(x / 2) for x in logits(1)])
     over_classes = [np.corrcoef(p[i], q[i])[0, 1] for i in range(5)]
-    over_answers = [np.corrcoef(p[:, c], q[:, c])[0, 1] for c in range(4)]
+    over_outputs = [np.corrcoef(p[:, c], q[:, c])[0, 1] for c in range(4)]
     expected = 4 * (
-        0.5 * (1 - np.mean(over_classes)) + 3 * (1 - np.mean(over_answers))
+        0.5 * (1 - np.mean(over_classes)) + 3 * (1 - np.mean(over_outputs))
     )
-    loss = dist_loss(logits(0), logits(1), 2.0, beta=0.5, gamma=3.0)
+    loss = dist_loss(logits(0), logits(1), temperature=2.0, beta=0.5, gamma=3.0)
     assert np.mean(loss) == pytest.approx(expected, rel=1e-5)
 
 
@@ -163,7 +182,7 @@ def test_dist_loss_over_classes_is_one_minus_each_correlation():
         1 - np.corrcoef(softmax(s), softmax(t))[0, 1]
         for s, t in zip(logits(0), logits(1), strict=True)
     ]
-    loss = dist_loss(logits(0), logits(1), 1.0, beta=1.0, gamma=0.0)
+    loss = dist_loss(logits(0), logits(1), temperature=1.0, beta=1.0, gamma=0.0)
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
 
 
@@ -178,18 +197,22 @@ def test_weighted_soft_label_loss_matches_the_paper():
         )
         soft = 4 * divergence(softmax(teacher / 2), softmax(student / 2))
         expected.append((1 - np.exp(-ratio)) * soft)
-    loss = weighted_soft_label_loss(logits(0), logits(1), labels, 2.0)
+    loss = weighted_soft_label_loss(
+        logits(0), logits(1), labels=labels, temperature=2.0
+    )
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
 
 
 def test_weight_of_weighted_soft_labels_gets_no_gradient():
     student, teacher, labels = logits(0), logits(1), np.array([0, 3, 1, 2, 3])
     weight = np.divide(
-        weighted_soft_label_loss(student, teacher, labels),
+        weighted_soft_label_loss(student, teacher, labels=labels),
         soft_target_loss(student, teacher),
     )
     weighted, _ = gradients(
-        lambda s, t: weighted_soft_label_loss(s, t, labels), student, teacher
+        lambda s, t: weighted_soft_label_loss(s, t, labels=labels),
+        student,
+        teacher,
     )
     plain, _ = gradients(soft_target_loss, student, teacher)
     np.testing.assert_allclose(
@@ -198,30 +221,14 @@ def test_weight_of_weighted_soft_labels_gets_no_gradient():
 
 
 def test_sigmoid_target_loss_matches_the_sum_done_by_hand():
-    # At T = 2 sigmoid(2 log 3 / 2) = 3/4; the student says 1/2. The second
-    # class is agreed on, so the mean over the two halves the divergence.
+    # At T = 2 sigmoid(2 log 3 / 2) = 3/4; the student has 1/2. In the second
+    # class they agree, so the mean over the two halves the divergence.
     by_hand = 4 * (0.75 * np.log(1.5) + 0.25 * np.log(0.5)) / 2
     teacher = np.array([[2 * np.log(3), 1.0]], "f")
-    loss = sigmoid_target_loss(np.array([[0.0, 1.0]], "f"), teacher, 2.0)
+    loss = sigmoid_target_loss(
+        np.array([[0.0, 1.0]], "f"), teacher, temperature=2.0
+    )
     np.testing.assert_allclose(loss, [by_hand], rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("margin", "by_hand"), [(0.0, [2.5, 0, 0]), (0.3, [2.5, 0.25, 0])]
-)
-def test_teacher_bounded_loss_counts_only_who_is_behind(margin, by_hand):
-    # Errors: (1 + 4) / 2 = 2.5 against 0.5; 0.25 against 0.5; 0 against 0.5.
-    labels = np.array([[1, 2], [0, 0], [0, 0]], "f")
-    student = np.array([[2, 4], [0.5, 0.5], [0, 0]], "f")
-    teacher = np.array([[1, 3], [1, 0], [0, 1]], "f")
-    loss = teacher_bounded_loss(student, teacher, labels, margin)
-    np.testing.assert_allclose(loss, by_hand, rtol=1e-6)
-
-
-def test_teacher_bounded_loss_takes_one_number_an_example():
-    student, teacher = np.array([[3.0], [1.0]]), np.array([[1.0], [2.0]])
-    loss = teacher_bounded_loss(student, teacher, np.array([1.0, 1.0]))
-    np.testing.assert_allclose(loss, [4, 0])
 
 
 def test_standardize_logits_matches_the_sum_done_by_hand():
@@ -321,10 +328,10 @@ def test_unequal_widths_are_refused(loss):
 @labelled
 def test_labels_agree_as_classes_column_and_one_hot(loss):
     labels = np.array([0, 3, 1, 2, 3])
-    expected = loss(logits(0), logits(1), labels)
+    expected = loss(logits(0), logits(1), labels=labels)
     for same in labels[:, None], np.eye(4, dtype="f")[labels]:
         np.testing.assert_allclose(
-            loss(logits(0), logits(1), same), expected, rtol=1e-6
+            loss(logits(0), logits(1), labels=same), expected, rtol=1e-6
         )
 
 
@@ -332,15 +339,20 @@ def test_labels_agree_as_classes_column_and_one_hot(loss):
 def test_labels_of_pixels_agree_as_classes_and_one_hot(loss):
     student, teacher = logits(0, (2, 3, 5, 4)), logits(1, (2, 3, 5, 4))
     labels = np.arange(30).reshape(2, 3, 5) % 4
-    expected = loss(student, teacher, labels)
+    expected = loss(student, teacher, labels=labels)
     for same in labels[..., None], np.eye(4, dtype="f")[labels]:
         np.testing.assert_allclose(
-            loss(student, teacher, same), expected, rtol=1e-6
+            loss(student, teacher, labels=same), expected, rtol=1e-6
         )
 
 
-def test_value_matching_loss_is_the_mean_square_by_hand():
-    student = np.array([[1.0, 2.0], [0.0, 0.0]])
-    teacher = np.array([[2.0, 4.0], [0.0, 3.0]])
-    loss = value_matching_loss(student, teacher)
-    np.testing.assert_allclose(loss, [(1 + 4) / 2, 9 / 2])
+@pytest.mark.parametrize(
+    "loss", [soft_target_loss, logit_matching_loss, dist_loss]
+)
+def test_a_single_logit_is_refused_with_the_losses_for_it(loss):
+    with pytest.raises(ValueError, match="at least two logits") as raised:
+        loss(logits(0, (5, 1)), logits(1, (5, 1)))
+    for name in ("sigmoid_targets", "value_matching", "teacher_bounded"):
+        assert name in str(raised.value)
+        assert name in loss_table.LOSSES
+    assert "Received: outputs of shape (5, 1)" in str(raised.value)

@@ -52,9 +52,9 @@ def test_attention_of_two_sequences():
     query, value = keras.Input((7, 5)), keras.Input((6, 3))
     attention = layers.MultiHeadAttention(2, key_dim=4, value_dim=8)
     model = keras.Model([query, value], attention(query, value))
-    a_head = 7 * 5 * 4 + 6 * 3 * 4 + 6 * 3 * 8  # query, key and value
-    a_head += 7 * 6 * (4 + 8) + 7 * 8 * 5  # scores, sums and output
-    assert count_macs(model) == 2 * a_head
+    one_head = 7 * 5 * 4 + 6 * 3 * 4 + 6 * 3 * 8  # query, key and value
+    one_head += 7 * 6 * (4 + 8) + 7 * 8 * 5  # scores, sums and output
+    assert count_macs(model) == 2 * one_head
 
 
 def test_attention_of_a_sequence_to_itself():
@@ -77,7 +77,7 @@ def test_a_layer_called_twice_counts_twice_and_only_here():
     assert count_macs(model) == 2 * 25
 
 
-def test_what_cannot_be_counted_is_refused():
+def test_a_layer_that_cannot_be_counted_is_refused():
     class Strange(layers.Layer):
         def build(self, shape):
             self.add_weight(shape=(5, 5))
@@ -90,9 +90,9 @@ def test_what_cannot_be_counted_is_refused():
 
     with pytest.raises(ValueError, match="Received: Strange"):
         count_macs(one((5,), Strange()))
-    with pytest.raises(ValueError, match="fixed shapes. Received: "):
+    with pytest.raises(ValueError, match=r"fixed input shape. Received: "):
         count_macs(one((None, None, 3), layers.Conv2D(2, 3)))
-    with pytest.raises(ValueError, match="no graph to count in"):
+    with pytest.raises(ValueError, match="no symbolic graph"):
         count_macs(Subclassed())
     with pytest.raises(ValueError, match="Received: Matmul"):
         count_macs(one((5, 5), lambda x: keras.ops.matmul(x, x)))

@@ -52,9 +52,11 @@ def test_layer_agrees_with_an_independent_computation(change):
     layer, waveforms = LogMel(**settings), noise(2, 9001)
     spectrograms = layer(waveforms)
     assert spectrograms.shape == layer.compute_output_shape((2, 9001))
-    for found, waveform in zip(spectrograms.numpy(), waveforms, strict=True):
+    for spectrogram, waveform in zip(
+        spectrograms.numpy(), waveforms, strict=True
+    ):
         by_others = independently(waveform, layer, settings)
-        np.testing.assert_allclose(found, by_others, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(spectrogram, by_others, rtol=1e-4, atol=1e-4)
 
 
 def test_a_tone_is_loudest_in_the_band_around_it():
@@ -75,7 +77,7 @@ def test_half_precision_leaves_it_alone():
     assert layer(noise(1, 800)).dtype == "float32"
 
 
-def test_a_file_holds_no_weights_and_answers_the_same(tmp_path):
+def test_a_saved_layer_holds_no_weights_and_has_the_same_outputs(tmp_path):
     inputs = keras.Input((1600,))
     model = keras.Model(inputs, LogMel(**SPEECH, name="log_mel")(inputs))
     model.save(tmp_path / "model.keras")
@@ -98,26 +100,28 @@ def test_multiply_accumulates_by_hand():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"high_hz": 8001}, "from 0 to half of `sample_rate`. Received"),
-        ({"low_hz": 7600}, "must rise"),
-        ({"low_hz": float("nan")}, "must rise"),
+        ({"high_hz": 8001}, "at most half of `sample_rate`. Received"),
+        ({"low_hz": 7600}, "less than `high_hz`"),
+        ({"low_hz": float("nan")}, "less than `high_hz`"),
         ({"frame_ms": 0.1}, "at least 4 samples"),
-        ({"hop_ms": 0}, "`hop_ms` one"),
-        ({"num_mels": 200}, "leave a frequency to every band"),
+        ({"hop_ms": 0}, "`hop_ms` at least 1"),
+        ({"num_mels": 200}, "leave at least one frequency to every band"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(change, message):
+def test_invalid_settings_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         LogMel(**{**SPEECH, **change})
 
 
 @pytest.mark.parametrize("shape", [(479,), (None,), (800, 1)])
-def test_what_is_no_waveform_is_refused(shape):
-    with pytest.raises(ValueError, match="480 samples. Allowed: waveforms"):
+def test_a_tensor_that_is_not_a_waveform_is_refused(shape):
+    with pytest.raises(
+        ValueError, match=r"480 samples, so waveforms .* at least 480"
+    ):
         LogMel(**SPEECH)(keras.Input(shape))
 
 
-def test_a_sequence_of_features_is_left_as_it_is():
+def test_a_sequence_of_features_is_returned_unchanged():
     features = keras.Input((7, 5))
     assert as_sequence(features, SPEECH) is features
 
@@ -128,7 +132,11 @@ def test_a_waveform_becomes_frames_of_normalized_bands(shape):
     assert sequence.shape == (None, 2, 40)
 
 
+def test_a_waveform_without_arguments_gets_the_defaults():
+    assert as_sequence(keras.Input((800,))).shape == (None, 2, 40)
+
+
 @pytest.mark.parametrize("shape", [(8, 8, 3), (None,), (None, 4), ()])
-def test_what_is_no_sequence_is_refused(shape):
+def test_a_tensor_that_is_not_a_sequence_is_refused(shape):
     with pytest.raises(ValueError, match="reads waveforms"):
         as_sequence(keras.Input(shape), SPEECH)

@@ -137,11 +137,10 @@ def test_config_runs_on_data_of_its_kind(tmp_path, name, made):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads((tmp_path / "run" / "report.json").read_text())
-    found = report["stages"]["prepare"]
-    assert found["examples"] == expected
-    assert found["skipped"] == []
+    assert report["data"]["examples"] == expected
+    assert report["data"]["skipped"] == []
     assert (tmp_path / "run" / "student.tflite").stat().st_size > 0
-    assert report["stages"]["verify"]["files"]["int8"]["not_finite"] == 0
+    assert report["file_scores"]["int8"]["not_finite"] == 0
     # Where it is, how good, how much longer: a line an epoch, no bars.
     assert "teach: epoch 1 of 1, 0 s left, val_" in done.stderr
     assert "\b" not in done.stderr + done.stdout

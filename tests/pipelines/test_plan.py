@@ -1,138 +1,200 @@
 import pytest
 
 from pipelines.config.loading import load_config
-from pipelines.plan import (
-    STAGES,
-    key_of,
-    last_model,
-    models_made,
-    plan,
-    reason_disabled,
-    released,
-)
+from pipelines.plan import STAGES, key_of, plan, reason_disabled
+from pipelines.state import Run
 from pipelines.workdir import Workdir, outcome
 
-
-def config_with(tiny_config, *overrides):
-    return load_config(tiny_config, overrides)
+NAMES = [stage.name for stage in STAGES]
 
 
-def actions(config, workdir):
-    return {stage: action for stage, action, _ in plan(config, workdir)}
+@pytest.fixture
+def run_with(tiny_config, tmp_path):
+    """Function making a run of the tiny config with overrides."""
+
+    def make(*overrides):
+        return Run(load_config(tiny_config, overrides), Workdir(tmp_path))
+
+    return make
 
 
-def finish_all(config, workdir):
+def actions(run):
+    return {stage: action for stage, action, _ in plan(run)}
+
+
+def finish_all(run):
     outcomes = {}
     for stage in STAGES:
-        key = key_of(stage, config, outcomes)
-        workdir.partial(stage.name, key)
-        workdir.finish(stage.name, key, {}, {"key": key}, 1.0)
-        outcomes[stage.name] = outcome(workdir.record(stage.name))
+        key = key_of(stage, run.config, outcomes)
+        run.workdir.partial(stage.name, key)
+        record = run.workdir.finish(stage.name, key, {}, {"key": key}, 1.0)
+        outcomes[stage.name] = outcome(record)
 
 
-# What is changed, and the first stage that must run again; all after it do.
+def stage_named(name):
+    return STAGES[NAMES.index(name)]
+
+
+# An override, the first stage that must run again, and those after it that
+# need not: labels alone need no teacher, costs depend on the files alone.
 CHANGES = [
-    ("seed=4", "prepare"),
-    ("data.validation_fraction=0.2", "prepare"),
-    ("teacher.epochs=3", "teach"),
-    ("student.epochs=4", "control"),
-    ("distill.temperature=2", "distill"),
-    ("prune.sparsity=0.6", "prune"),
-    ("quantize.calibration_examples=33", "quantize"),
-    ("budget.max_size_kb=3", "verify"),
-    ("benchmark.warmup=2", "verify"),
-    ("name=other", "report"),
+    ("seed=4", "prepare", set()),
+    ("seeds.split=4", "prepare", set()),
+    ("seeds.weights=4", "teach", set()),
+    ("seeds.order=4", "teach", set()),
+    ("seeds.augmentation=4", "teach", set()),
+    ("data.validation_fraction=0.2", "prepare", set()),
+    ("teacher.epochs=3", "teach", {"control"}),
+    ("student.epochs=4", "control", set()),
+    ("distill.temperature=2", "distill", set()),
+    ("prune.sparsity=0.6", "prune", set()),
+    ("export.time_limit_s=299", "export", set()),
+    ("quantize.calibration_examples=33", "quantize", set()),
+    ("benchmark.warmup=2", "benchmark", set()),
+    ("budget.max_size_kb=3", "verify", set()),
+    ("name=other", "report", set()),
 ]
 
 
-@pytest.mark.parametrize(("override", "first"), CHANGES)
+@pytest.mark.parametrize(("override", "first", "unchanged"), CHANGES)
 def test_a_change_runs_its_stage_and_what_follows(
-    tiny_config, tmp_path, override, first
+    run_with, override, first, unchanged
 ):
-    workdir = Workdir(tmp_path)
-    finish_all(config_with(tiny_config), workdir)
-    assert set(actions(config_with(tiny_config), workdir).values()) == {"skip"}
-    found = actions(config_with(tiny_config, override), workdir)
-    names = [stage.name for stage in STAGES]
-    before = names[: names.index(first)]
-    assert [found[name] for name in before] == ["skip"] * len(before)
-    assert found[first] == "run"
-    # Labels alone need no teacher, and timing depends on the files alone.
-    beside = {
-        "teacher.epochs=3": {"control"},
-        "budget.max_size_kb=3": {"benchmark"},
-    }.get(override, set())
-    after = set(names[names.index(first) :]) - beside
-    assert {name for name in found if found[name] == "run"} == after
+    finish_all(run_with())
+    assert set(actions(run_with()).values()) == {"skip"}
+    after = set(NAMES[NAMES.index(first) :]) - unchanged
+    expected = {n: "run" if n in after else "skip" for n in NAMES}
+    assert actions(run_with(override)) == expected
+
+
+def test_a_seed_of_its_own_that_equals_the_seed_changes_nothing(run_with):
+    finish_all(run_with())
+    seeds = "seeds={split: 3, weights: 3, order: 3, augmentation: 3}"
+    assert set(actions(run_with(seeds)).values()) == {"skip"}
 
 
 @pytest.mark.parametrize(
-    ("overrides", "off", "made", "last"),
+    ("overrides", "off"),
     [
-        ([], [], ["teacher", "control", "student", "pruned"], "pruned"),
-        (
-            ["prune.enabled=false"],
-            ["prune"],
-            ["teacher", "control", "student"],
-            "student",
-        ),
-        (
-            ["distill.enabled=false"],
-            ["distill"],
-            ["teacher", "control", "pruned"],
-            "pruned",
-        ),
+        ([], []),
+        (["prune.enabled=false"], ["prune"]),
+        (["distill.enabled=false"], ["distill"]),
         (
             ["teacher.enabled=false", "distill.enabled=false"],
             ["teach", "distill"],
-            ["control", "pruned"],
-            "pruned",
         ),
-        (
-            ["student.path=setup.cfg", "distill.enabled=false"],
-            ["control"],
-            ["teacher", "student", "pruned"],
-            "pruned",
-        ),
+        (["student.path=setup.cfg", "distill.enabled=false"], ["control"]),
         (
             ["quantize.enabled=false", "benchmark.enabled=false"],
             ["quantize", "benchmark"],
-            ["teacher", "control", "student", "pruned"],
-            "pruned",
         ),
     ],
 )
-def test_what_is_off_and_what_is_made(tiny_config, overrides, off, made, last):
-    config = config_with(tiny_config, *overrides)
-    names = [stage.name for stage in STAGES]
-    assert [name for name in names if reason_disabled(name, config)] == off
-    assert models_made(config) == made
-    assert last_model(config) == last
+def test_disabled_stages(run_with, overrides, off):
+    config = run_with(*overrides).config
+    assert [n for n in NAMES if reason_disabled(n, config)] == off
 
 
-def test_delivered_file(tiny_config):
-    recipes = {
-        "quantize.enabled=false": "float",
-        "quantize.release=weight_only_int8": "weight_only_int8",
-        "quantize.release=int8": "int8",
-    }
-    for override, name in recipes.items():
-        assert released(config_with(tiny_config, override)) == name
-
-
-def test_a_file_from_outside_counts_by_its_content(tiny_config, tmp_path):
-    teach = next(stage for stage in STAGES if stage.name == "teach")
+def test_a_file_from_outside_counts_by_its_content(run_with, tmp_path):
     keys = []
     for name, content in (("a", "1"), ("b", "1"), ("c", "2")):
         (tmp_path / name).write_text(content)
-        config = config_with(tiny_config, f"teacher.path={tmp_path / name}")
-        keys.append(key_of(teach, config, {}))
+        config = run_with(f"teacher.path={tmp_path / name}").config
+        keys.append(key_of(stage_named("teach"), config, {}))
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_a_replaced_file_of_weights_trains_its_model_again(run_with, tmp_path):
+    weights = tmp_path / "weights.h5"
+    overrides = (
+        "teacher.model=keras_application",
+        f"teacher.args={{weights: {weights}}}",
+    )
+    keys = {"teach": [], "control": []}
+    for content in ("1", "1", "2"):
+        weights.write_text(content)
+        config = run_with(*overrides).config
+        for stage, found in keys.items():
+            found.append(key_of(stage_named(stage), config, {}))
+    assert keys["teach"][0] == keys["teach"][1] != keys["teach"][2]
+    assert keys["control"][0] == keys["control"][2]
+
+
+OWN_LOSS = """\
+from {package}.numbers import FACTOR
+
+
+def squared(student, teacher):
+    return FACTOR * ((student - teacher) ** 2).mean(axis=-1)
+"""
+
+
+def test_edited_code_of_ones_own_runs_its_stages_again(
+    run_with, tmp_path, monkeypatch
+):
+    package = tmp_path / "mine"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "losses.py").write_text(OWN_LOSS.format(package="mine"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    override = "distill.losses=[{name: 'mine.losses:squared'}]"
+    keys = []
+    # What the function's module imports counts, too.
+    for factor in (1, 1, 2):
+        (package / "numbers.py").write_text(f"FACTOR = {factor}\n")
+        source_is_read_again()
+        config = run_with(override).config
+        keys.append(key_of(stage_named("distill"), config, {}))
+    assert keys[0] == keys[1] != keys[2]
+    changed = {name for name in keys[0] if keys[0][name] != keys[2][name]}
+    assert changed == {"code mine.losses:squared"}
+
+
+def source_is_read_again():
+    from pipelines import provenance
+
+    provenance._content.cache_clear()
+    provenance._imported_by.cache_clear()
+
+
+# Our own code: a module, and the stages whose keys its content is part of.
+CODE = {
+    "kd_tf.losses.response": ["distill", "prune"],
+    "kd_tf.losses.feature": [],
+    "kd_tf.models.cnn": ["teach", "control", "distill"],
+    "kd_tf.models.unet": [],
+    "kd_tf.data.sources.scikit_learn": ["prepare"],
+    "kd_tf.data.sources.csv": [],
+    "kd_tf.compression.magnitude": ["prune"],
+    "kd_tf.distillation.distiller": ["distill", "prune"],
+    "kd_tf.reporting.headline": ["report"],
+    "kd_tf.export.post_training": ["quantize"],
+    "kd_tf.edge.benchmarking": ["benchmark"],
+}
+
+
+@pytest.mark.parametrize(("module", "stages"), CODE.items(), ids=CODE)
+def test_an_edit_of_our_code_runs_the_stages_that_use_it(
+    run_with, monkeypatch, module, stages
+):
+    from kd_tf.entry_points import find_source
+    from pipelines import provenance
+
+    config, path = run_with().config, find_source(module)
+    before = {s.name: key_of(s, config, {}) for s in STAGES}
+    read = provenance._content
+
+    def edited(name):
+        return read(name) + b"\n# edited" * (name == path)
+
+    monkeypatch.setattr(provenance, "_content", edited)
+    after = {s.name: key_of(s, config, {}) for s in STAGES}
+    assert [name for name in NAMES if before[name] != after[name]] == stages
+
+
 def test_plan_says_why_and_writes_nothing(tiny_config, tmp_path):
-    config = config_with(tiny_config, "control.enabled=false")
-    rows = plan(config, Workdir(tmp_path / "run"))
+    config = load_config(tiny_config, ["control.enabled=false"])
+    rows = plan(Run(config, Workdir(tmp_path / "run")))
     assert rows[:4] == [
         ("prepare", "run", "not done yet"),
         ("teach", "run", "prepare runs first"),

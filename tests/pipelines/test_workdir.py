@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from pipelines.workdir import FolderInUse, Workdir, digest, outcome
+from pipelines.workdir import FolderInUseError, Workdir, digest, outcome
 
 KEY = {"seed": 1, "after prepare": "abc", "file data.path": "123"}
 
@@ -26,7 +26,7 @@ def workdir(tmp_path):
 
 def test_finished_stage_is_valid(workdir):
     finish(workdir)
-    assert workdir.why_not_valid("teach", KEY) is None
+    assert workdir.reason_to_run("teach", KEY) is None
     assert read(workdir.file("models/a.txt")) == "content"
 
 
@@ -41,7 +41,7 @@ CHANGES = [
 @pytest.mark.parametrize(("key", "why"), CHANGES)
 def test_what_it_depended_on_has_changed(workdir, key, why):
     finish(workdir)
-    assert workdir.why_not_valid("teach", key) == why
+    assert workdir.reason_to_run("teach", key) == why
 
 
 def read(path):
@@ -73,7 +73,7 @@ def corrupt(path):
 def test_harm_is_noticed(workdir, harm, name, why):
     finish(workdir)
     harm(workdir.file(name))
-    assert workdir.why_not_valid("teach", KEY).endswith(why)
+    assert workdir.reason_to_run("teach", KEY).endswith(why)
 
 
 def test_what_an_earlier_config_left_is_cleared_away(workdir):
@@ -112,7 +112,7 @@ def test_record_lists_hashes_of_what_was_written(workdir):
 def test_second_run_in_a_folder_is_refused(workdir):
     with (
         workdir.locked(),
-        pytest.raises(FolderInUse, match="is in use. Allowed: one run"),
+        pytest.raises(FolderInUseError, match="is in use by another run"),
         Workdir(workdir.path).locked(),
     ):
         pass

@@ -1,15 +1,54 @@
 """A finished run of every kind, made by hand: no model, no training."""
 
+import dataclasses
 import json
 
 import numpy as np
 
-from kd_tf.tasks import IGNORED, TASKS
-from kd_tf.tasks.scoring import new_score, save_arrays
+from kd_tf.reporting.report import write_report
+from kd_tf.results import (
+    CompressionRecord,
+    CostRecord,
+    DataRecord,
+    DiagnosisRecord,
+    Environment,
+    LayerRecord,
+    Limit,
+    Results,
+    ScheduleRecord,
+    ScoreRecord,
+    TrainingRecord,
+    Variant,
+    from_json,
+    to_tree,
+)
+from kd_tf.tasks import IGNORED, get_task
+from kd_tf.tasks.curves import save_arrays
 
 NAMES = ["<cat>", "dog|hound", "bird"]
-FILES = ("teacher", "control", "student", "pruned", "weight_only_int8", "int8")
-MODELS = FILES[:4]
+VARIANTS = [
+    Variant("teacher", "teacher", "teach"),
+    Variant("control", "student on labels", "control"),
+    Variant(
+        "student",
+        "student distilled",
+        "distill",
+        taught_by="teacher",
+        compared_with="control",
+    ),
+    Variant(
+        "pruned", "pruned", "prune", made_from="student", taught_by="teacher"
+    ),
+    Variant(
+        "weight_only_int8",
+        ".tflite weight-only int8",
+        "quantize",
+        made_from="pruned",
+        is_file=True,
+    ),
+    Variant("int8", ".tflite int8", "quantize", "pruned", is_file=True),
+]
+SCORES = {"teacher": 0.9, "control": 0.7, "student": 0.75, "pruned": 0.74}
 # kind: (task, shape of an example, type, sample rate)
 KINDS = {
     "images": ("classification", (8, 6, 3), "uint8", None),
@@ -19,156 +58,221 @@ KINDS = {
     "labels": ("multilabel", (8, 8, 1), "uint8", None),
     "values": ("regression", (5,), "float32", None),
 }
+COST = CostRecord(5000, 4000, 0.5, 0.6, 50.0, "a machine")
+UNVERIFIED = {"model_scores": {}, "file_scores": {}, "limits": None}
 _COUNT = 40
 _SHOWN = 4
-_PRUNING = {
-    "layers": [
-        {"layer": "a", "weights": 10, "zeros": 5, "kernel_sparsity": 0.5},
-        {"layer": "b", "weights": 4, "zeros": 0, "skipped": "frozen"},
+_COMPRESSION = CompressionRecord(
+    layers=[
+        LayerRecord("a", 10, 5, kernel_sparsity=0.5),
+        LayerRecord("b", 4, 0, skipped="frozen"),
     ],
-    "sparsity": 5 / 14,
-}
-_COSTS = {
-    "bytes": 5000,
-    "gzip_bytes": 4000,
-    "p50_ms": 0.5,
-    "p95_ms": 0.6,
-    "peak_memory_mb": 50.0,
-}
-_ENVIRONMENT = {
-    "versions": {"kd_tf": "0"},
-    "python": "3",
-    "machine": "a machine",
-    "git_commit": None,
-    "git_dirty": None,
-}
+    sparsity=5 / 14,
+)
+_DIAGNOSIS = DiagnosisRecord(
+    "two losses", ["Lower the temperature."], {"soft_targets_loss": None}
+)
 
 
-def stages(kind, *off):
-    """{stage: what it found}, without the stages that are `off`.
+def results(kind="images", **overrides):
+    """A run whose every job was on.
 
     The teacher scores 0.9, the control 0.7, the student 0.75, files 0.8.
     """
-    task, shape, dtype, sample_rate = KINDS[kind]
-    score = TASKS[task].score
-    found = {
-        "prepare": {
-            "task": task,
-            "class_names": NAMES,
-            "example_shape": shape,
-            "example_dtype": dtype,
-            "palette": None,
-            "sample_rate": sample_rate,
-            "examples": {"train": 9, "validation": 6, "test": 6},
-            "examples_per_class": {
-                "train": [3, 3, 3],
-                "validation": [2, 2, 2],
-                "test": [2, 2, 2],
-            },
-            "skipped": [["broken<1>.png", "no image"]],
+    task = get_task(KINDS[kind][0])
+    files = {v.name: score(task, 0.8, agreement=0.99) for v in VARIANTS}
+    run = Results(
+        name="trial",
+        seed=1,
+        environment=Environment({"kd_tf": "0"}, "3", "a machine", None, None),
+        config="name: trial\nstudent:\n  epochs: 2\n",
+        variants=VARIANTS,
+        released="int8",
+        reference="teacher",
+        data=data(kind),
+        trainings=_trainings(task.score),
+        compressions={"pruned": _COMPRESSION},
+        model_scores={n: score(task, value) for n, value in SCORES.items()},
+        file_scores=files,
+        costs={
+            **{v.name: COST for v in VARIANTS},
+            "teacher": dataclasses.replace(COST, size_bytes=50_000, p50_ms=2.0),
         },
-        "teach": _trained(score),
-        "control": _trained(score),
-        "distill": _trained(score, soft_targets_loss=0.3, student_loss=0.4),
-        "prune": {**_trained(score), "pruning": _PRUNING},
-        "quantize": {"recipes": {"weight_only_int8": {}, "int8": {}}},
-        "export": {
-            "released": "int8",
-            "made_from": "pruned",
-            "not_converted": {},
-        },
-        "verify": {
-            "models": {
-                model: {score: value, "not_finite": 0}
-                for model, value in zip(
-                    MODELS, (0.9, 0.7, 0.75, 0.74), strict=True
-                )
-            },
-            "files": {
-                row: {score: 0.8, "agreement": 0.99, "not_finite": 0}
-                for row in FILES
-            },
-            "limits": ["max_size_kb: 5 of 20"],
-            "missed": [],
-        },
-        "benchmark": dict.fromkeys(FILES, _COSTS),
-    }
-    if "teach" not in off:
-        found["benchmark"]["teacher"] = {
-            **_COSTS,
-            "bytes": 50_000,
-            "p50_ms": 2.0,
+        limits=[Limit("max_size_kb", 20, 5)],
+        seconds=dict.fromkeys(
+            ("prepare", "teach", "control", "distill", "prune"), 1.5
+        ),
+    )
+    return dataclasses.replace(run, **overrides)
+
+
+def score(task, value, *, agreement=None):
+    """A record whose main score is `value`."""
+    return ScoreRecord(
+        {task.score: value, "ece": 0.25},
+        {"average precision": [0.5, None, 1.0]},
+        agreement=agreement,
+    )
+
+
+def rescored(run, **values):
+    """The run, with other scores of some variants, as Keras and as a file."""
+    task = get_task(run.data.task)
+    model_scores, file_scores = (
+        {
+            name: score(task, values[name]) if name in values else record
+            for name, record in records.items()
         }
-    return {key: value for key, value in found.items() if key not in off}
+        for records in (run.model_scores, run.file_scores)
+    )
+    return dataclasses.replace(
+        run, model_scores=model_scores, file_scores=file_scores
+    )
 
 
-def results(found):
-    """What `write_report` takes, out of what the stages found."""
-    moves = {"start": 1e-3, "end": 0.0, "shape": "cosine"}
-    of_stage = {**moves, "epochs": 2, "ramp_epochs": 2}
-    return {
-        "name": "trial",
-        "seed": 1,
-        "environment": _ENVIRONMENT,
-        "config": "name: trial\nstudent:\n  epochs: 2\n",
-        "schedules": {"learning rate": {"teach": of_stage, "gone": of_stage}},
-        "seconds": dict.fromkeys(found, 1.5),
-        "stages": found,
+def without(run, *names):
+    """The run, as if there had never been some variants."""
+    variants = [
+        dataclasses.replace(
+            v,
+            **{
+                key: None
+                for key in ("taught_by", "compared_with", "made_from")
+                if getattr(v, key) in names
+            },
+        )
+        for v in run.variants
+        if v.name not in names
+    ]
+    records = {
+        field.name: {
+            name: record
+            for name, record in getattr(run, field.name).items()
+            if name not in names
+        }
+        for field in dataclasses.fields(run)
+        if field.name in _BY_VARIANT
     }
+    reference = None if run.reference in names else run.reference
+    return dataclasses.replace(
+        run, variants=variants, reference=reference, **records
+    )
 
 
-def verification(kind, folder):
+_BY_VARIANT = (
+    "trainings",
+    "compressions",
+    "model_scores",
+    "file_scores",
+    "costs",
+)
+
+
+def bare():
+    """A run of one model and its float file, where all else was off."""
+    student = Variant("student", "student distilled", "distill")
+    file = Variant("float", ".tflite float", "export", "student", is_file=True)
+    run = results(
+        variants=[student, file],
+        released="float",
+        reference=None,
+        seconds={},
+        costs={},
+        compressions={},
+        **UNVERIFIED,
+    )
+    training = dataclasses.replace(
+        run.trainings["student"], schedules={}, diagnosis=None
+    )
+    return dataclasses.replace(run, trainings={"student": training})
+
+
+def data(kind):
+    """What the splits of a kind hold."""
+    task, shape, dtype, sample_rate = KINDS[kind]
+    return DataRecord(
+        task=task,
+        class_names=NAMES,
+        example_shape=list(shape),
+        example_dtype=dtype,
+        target_shape=list(get_task(task).target_shape(shape, len(NAMES))),
+        examples={"train": 9, "validation": 6, "test": 6},
+        examples_per_class={
+            "train": [3, 3, 3],
+            "validation": [2, 2, 2],
+            "test": [2, 2, 2],
+        },
+        test_split="split by the seed",
+        sample_rate=sample_rate,
+        skipped=[("broken<1>.png", "not an image")],
+    )
+
+
+def verification(kind, folder, variants=VARIANTS):
     """Writes `curves.npz` and `shown.npz` and returns their folder."""
-    task, shape, dtype, _ = KINDS[kind]
+    task_name, shape, dtype, _ = KINDS[kind]
+    task = get_task(task_name)
     rng = np.random.default_rng(0)
     x = rng.integers(0, 200, (_COUNT, *shape)).astype(dtype)
-    y = _targets(task, shape, rng)
-    answers = {row: _answers(task, y, rng) for row in FILES}
-    arrays = {}
-    for row, found in answers.items():
-        score = new_score(task, len(NAMES))
-        score.update(found, y)
-        arrays[row] = score.arrays()
+    y = _targets(task_name, shape, rng)
+    arrays, shown = {}, {"x": x, "y": y, "numbers": np.arange(_COUNT)}
+    for variant in variants:
+        outputs = _outputs(task_name, y, rng)
+        new_score = task.new_score(len(NAMES))
+        new_score.update(outputs, y)
+        arrays[variant.name] = new_score.arrays()
+        kept = task.outputs_to_keep(outputs)
+        shown[f"file/{variant.name}"] = kept
+        if not variant.is_file:
+            shown[f"model/{variant.name}"] = kept
     folder.mkdir()
     save_arrays(folder / "curves.npz", arrays)
-    few = slice(0, _SHOWN)
-    shown = {"x": x[few], "y": y[few], "numbers": np.arange(_SHOWN)}
-    for row, found in answers.items():
-        said = found[few]
-        if TASKS[task].per_pixel:
-            said = TASKS[task].decide(said).astype("uint8")
-        shown[f"answers/{row}"] = said
-        if row in MODELS:
-            shown[f"answers/{row} in Keras"] = said
-    np.savez(folder / "shown.npz", **shown)
+    few = {name: array[:_SHOWN] for name, array in shown.items()}
+    np.savez(folder / "shown.npz", **few)
     return folder
 
 
 def finished(kind, folder, **overrides):
     """A run folder such as `kd-tf compare` reads."""
-    from kd_tf import write_report
-
     folder.mkdir()
-    made = {**results(stages(kind)), **overrides}
-    write_report(made, verification(kind, folder / "verification"), folder)
+    run = results(kind, **overrides)
+    write_report(run, verification(kind, folder / "verification"), folder)
     return folder
+
+
+def read(folder):
+    """The results of a run folder."""
+    return from_json(Results, (folder / "report.json").read_text())
 
 
 def change(folder, **overrides):
     """Writes other values into a folder's `report.json`."""
-    path = folder / "report.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **overrides}))
+    run = dataclasses.replace(read(folder), **overrides)
+    (folder / "report.json").write_text(json.dumps(to_tree(run)))
 
 
-def _trained(score, **losses):
-    logs = {"loss": 1.0, score: 0.5, **losses}
-    logs |= {f"val_{key}": value for key, value in logs.items()}
-    return {
-        "history": [logs, {**logs, "loss": 0.9}],
-        "best_epoch": 2,
-        "validation_score": 0.4,
-        "parameters": 1234,
-    }
+def _trainings(key):
+    trained = {"teacher": {}, "control": {}}
+    losses = {"soft_targets_loss": 0.3, "student_loss": 0.4}
+    trained |= {"student": losses, "pruned": losses}
+    records = {name: _training(key, more) for name, more in trained.items()}
+    records["student"] = dataclasses.replace(
+        records["student"], diagnosis=_DIAGNOSIS, adapter_parameters=1000
+    )
+    return records
+
+
+def _training(key, losses):
+    logs = {"loss": 1.0, key: 0.5, **losses}
+    logs |= {f"val_{name}": value for name, value in logs.items()}
+    schedule = ScheduleRecord("0.001 to 0 in 10 steps", [0, 1, 2], [1, 0.5, 0])
+    return TrainingRecord(
+        validation_score=0.4,
+        parameters=1234,
+        history=[logs, {**logs, "loss": 0.9}],
+        best_epoch=2,
+        schedules={"learning rate": schedule},
+    )
 
 
 def _targets(task, shape, rng):
@@ -183,7 +287,7 @@ def _targets(task, shape, rng):
     return y
 
 
-def _answers(task, y, rng):
+def _outputs(task, y, rng):
     if task in ("regression", "multilabel"):
         return (y + rng.normal(size=y.shape) - 0.5).astype("float32")
     known = np.where(y == IGNORED, 0, y)

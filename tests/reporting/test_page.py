@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from kd_tf.reporting.comparison import Run, write_comparison
-from tests import hand_made
+from kd_tf.reporting.comparison import FinishedRun, write_comparison
+from tests.reporting import hand_made
 
 CHROMIUM = next(
     filter(
@@ -20,16 +20,27 @@ CHROMIUM = next(
     ),
     None,
 )
+HEADLESS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    # Nothing of the browser's own on the network.
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 # The page stands in a frame, for a window of its own is never so narrow; it
 # has no scripts and allows none, so what holds the frame looks into it.
 PROBE = """<!DOCTYPE html><body style="margin:0">
 <iframe id="frame" style="border:0;width:{width}px;height:900px"
-srcdoc="{page}"></iframe><pre id="found"></pre>
+srcdoc="{page}"></iframe><pre id="measured"></pre>
 <script>
 frame.onload = () => {{
   const inner = frame.contentDocument, view = frame.contentWindow;
   const images = [...inner.images];
-  found.textContent = JSON.stringify({{
+  measured.textContent = JSON.stringify({{
     width: view.innerWidth,
     scrolls: inner.scrollingElement.scrollWidth,
     wide: [...inner.querySelectorAll('main > *, section > *')]
@@ -57,9 +68,9 @@ def pages(tmp_path_factory):
     for kind in ("masks", "recordings", "values"):
         run = hand_made.finished(kind, folder / kind)
         pages[kind] = run / "report.html"
-    results = json.loads((folder / "masks" / "report.json").read_text())
+    results = hand_made.read(folder / "masks")
     runs = [
-        Run(label, results, str(folder / "masks" / "verification"))
+        FinishedRun(label, results, str(folder / "masks" / "verification"))
         for label in ("first", "a-second-run-with-a-long-name_" * 3)
     ]
     differences = {"data.path": ["a/b", "/".join(["folder"] * 30)]}
@@ -68,7 +79,7 @@ def pages(tmp_path_factory):
 
 
 def browse(page, width, *options):
-    """What a browser finds in a page, and what it complains of."""
+    """What a browser measures in a page, and its complaints."""
     text = page.read_text(encoding="utf-8")
     probe = page.parent / f"probe_{page.stem}_{width}.html"
     probe.write_text(
@@ -77,9 +88,7 @@ def browse(page, width, *options):
     done = subprocess.run(
         [
             CHROMIUM,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
+            *HEADLESS,
             "--window-size=1600,1000",
             "--enable-logging=stderr",
             "--virtual-time-budget=10000",
@@ -92,9 +101,10 @@ def browse(page, width, *options):
         timeout=120,
         check=True,
     )
-    _, _, found = done.stdout.partition('<pre id="found">')
-    said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return json.loads(html.unescape(found.partition("</pre>")[0])), said
+    _, _, measured = done.stdout.partition('<pre id="measured">')
+    complaints = [s for s in done.stderr.splitlines() if "CONSOLE" in s]
+    text = html.unescape(measured.partition("</pre>")[0])
+    return json.loads(text), complaints
 
 
 @pytest.mark.parametrize("width", [400, 1400])
@@ -102,15 +112,15 @@ def browse(page, width, *options):
     "kind", ["masks", "recordings", "values", "comparison"]
 )
 def test_page_fits_and_is_whole(pages, kind, width):
-    found, said = browse(pages[kind], width)
-    assert said == []
-    assert found["fetched"] == []
-    assert found["dead"] == []
-    assert found["width"] == width
-    assert found["scrolls"] <= width
-    assert found["wide"] == []
-    assert found["images"]
-    for loaded, across, down, width_of, height_of, alt in found["images"]:
+    measured, complaints = browse(pages[kind], width)
+    assert complaints == []
+    assert measured["fetched"] == []
+    assert measured["dead"] == []
+    assert measured["width"] == width
+    assert measured["scrolls"] <= width
+    assert measured["wide"] == []
+    assert measured["images"]
+    for loaded, across, down, width_of, height_of, alt in measured["images"]:
         assert loaded == pytest.approx(2 * width_of, abs=1)
         assert across <= width
         # Pages do not jump while they load: room is kept in proportion.
@@ -120,13 +130,14 @@ def test_page_fits_and_is_whole(pages, kind, width):
 
 @pytest.mark.parametrize(("preferred", "is_dark"), [(0, True), (1, False)])
 def test_page_follows_the_dark(pages, preferred, is_dark):
-    found, _ = browse(
+    measured, _ = browse(
         pages["masks"],
         400,
         f"--blink-settings=preferredColorScheme={preferred}",
     )
     ink, paper = (
-        sum(map(int, found[key][4:-1].split(","))) for key in ("ink", "paper")
+        sum(map(int, measured[key][4:-1].split(",")))
+        for key in ("ink", "paper")
     )
     assert (ink > paper) == is_dark
 
@@ -136,9 +147,7 @@ def test_page_is_printed_on_paper_as_it_is(pages, tmp_path):
     subprocess.run(
         [
             CHROMIUM,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
+            *HEADLESS,
             f"--print-to-pdf={target}",
             pages["masks"].as_uri(),
         ],
@@ -149,7 +158,7 @@ def test_page_is_printed_on_paper_as_it_is(pages, tmp_path):
     assert target.read_bytes().startswith(b"%PDF")
 
 
-def test_a_page_that_asks_for_more_is_found_out(tmp_path):
+def test_page_that_asks_for_more_is_noticed(tmp_path):
     page = tmp_path / "bad.html"
     page.write_text(
         "<meta http-equiv='Content-Security-Policy' "
@@ -157,9 +166,9 @@ def test_a_page_that_asks_for_more_is_found_out(tmp_path):
         "<main><p style='width:2000px'>wide"
         "<img src='https://example.invalid/x.png'><script>alert()</script>"
     )
-    found, said = browse(page, 400)
+    measured, complaints = browse(page, 400)
     # The image and the script.
-    assert len(said) == 2
-    assert found["scrolls"] > 400
-    assert found["wide"]
-    assert found["images"][0][0] == 0
+    assert len(complaints) == 2
+    assert measured["scrolls"] > 400
+    assert measured["wide"]
+    assert measured["images"][0][0] == 0

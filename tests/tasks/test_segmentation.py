@@ -1,87 +1,81 @@
-"""Distillation where every pixel is an answer."""
+import math
 
-import keras
 import numpy as np
+import pytest
 
-from kd_tf import Distiller, LossTerm, build_model
-from kd_tf.distillation.loss_table import LOSSES
-from kd_tf.tasks import IGNORED
-from kd_tf.tasks.objectives import label_loss, score_metrics
+from kd_tf.tasks import IGNORED, get_task
+from tests.tasks.cases import fill_score
 
+TASK = get_task("segmentation")
+NAMES = ["road", "sky", "tree"]
 RNG = np.random.default_rng(0)
-IMAGES = RNG.normal(size=(6, 8, 8, 3)).astype("float32")
 MASKS = RNG.integers(0, 3, (6, 8, 8)).astype("int32")
 MASKS[:, :2] = IGNORED
 
 
-def unet(width):
-    return build_model(
-        "unet",
-        (8, 8, 3),
-        3,
-        width=width,
-        depth=1,
-        upsampling="bilinear",
-        dropout=0.0,
-        separable=False,
-    )
+def test_scores_by_hand():
+    targets = np.array([[[0, 0], [1, IGNORED]], [[1, 1], [0, 0]]])
+    decided = np.array([[[0, 1], [1, 0]], [[1, 0], [0, 0]]])
+    outputs = np.eye(3, dtype="float32")[decided] * 50
+    score = fill_score("segmentation", 3, outputs, targets, batch_size=1)
+    record = score.result()
+    # Class 0: 3 both, 5 in either; class 1: 2 both, 4 in either; the third
+    # class never occurs and is left out, as is the ignored pixel.
+    assert record.per_class == {"IoU": [3 / 5, 2 / 4, None]}
+    scores = record.scores
+    assert scores["mean_iou"] == pytest.approx((3 / 5 + 2 / 4) / 2)
+    assert scores["mean_dice"] == pytest.approx((6 / 8 + 4 / 6) / 2)
+    assert scores["pixel_accuracy"] == pytest.approx(5 / 7)
+    # Recall 3 of 4, and 2 of 3; every decision has a probability of 1.
+    assert scores["balanced_accuracy"] == pytest.approx((3 / 4 + 2 / 3) / 2)
+    assert scores["ece"] == pytest.approx(2 / 7)
+    assert scores.keys() == {
+        "pixel_accuracy",
+        "balanced_accuracy",
+        "ece",
+        "mean_iou",
+        "mean_dice",
+    }
+    confusion = [[3, 1, 0], [1, 2, 0], [0, 0, 0]]
+    assert score.arrays()["confusion"].tolist() == confusion
 
 
-def distiller(losses):
-    keras.utils.set_random_seed(1)
-    made = Distiller(unet(4), unet(8), losses, student_weight=0.5)
-    made.compile(
-        keras.optimizers.Adam(0.01),
-        label_loss("segmentation", dice_weight=0.5),
-        metrics=score_metrics("segmentation", 3),
-    )
-    return made
+def test_loss_is_the_mean_over_the_pixels_that_count():
+    targets = np.array([[[0, IGNORED]], [[IGNORED, IGNORED]]])
+    outputs = np.zeros((2, 1, 2, 4), "float32")
+    losses = TASK.new_score(4).update(outputs, targets)
+    np.testing.assert_allclose(losses, [math.log(4), 0], rtol=1e-6)
 
 
-def term(name):
-    takes_layers = LOSSES[name].knowledge != "response"
-    return LossTerm(name, pairs="auto" if takes_layers else None)
+def test_agreement_is_the_share_of_equal_pixels():
+    agreement = TASK.new_agreement()
+    first, second = np.eye(3)[[[[0, 1], [2, 0]]]], np.eye(3)[[[[0, 1], [2, 2]]]]
+    agreement.update(first, second)
+    assert agreement.result() == 3 / 4
 
 
-def test_every_loss_takes_pixels():
-    # But those of quantities, which classes are not.
-    names = [
-        name
-        for name in LOSSES
-        if name not in ("value_matching", "teacher_bounded")
-    ]
-    logs = (
-        distiller([term(name) for name in names])
-        .fit(IMAGES, MASKS, batch_size=3, verbose=0)
-        .history
-    )
-    assert {f"{name}_loss" for name in names} <= logs.keys()
-    for key, values in logs.items():
-        assert np.isfinite(values).all(), key
-    for name in names:
-        assert logs[f"{name}_loss"][0] > 0, name
+def test_decisions_are_kept_as_bytes():
+    kept = TASK.outputs_to_keep(np.eye(3)[MASKS % 3])
+    assert kept.dtype == np.uint8
+    np.testing.assert_array_equal(kept, MASKS % 3)
 
 
-def test_soft_targets_a_pixel_bring_the_student_to_its_teacher():
-    made = distiller("soft_targets")
-    first, *_, last = made.fit(
-        IMAGES, MASKS, epochs=20, batch_size=6, verbose=0
-    ).history["soft_targets_loss"]
-    assert last < 0.8 * first
+def test_images_are_shown_from_the_worst_to_the_best():
+    losses = np.arange(100.0)
+    shown = TASK.examples_to_show(losses, 12)
+    assert shown[0] == 99
+    assert shown[-1] == 0
+    assert len(set(shown.tolist())) == 12
+    # Even ranks: 99 / 11 = 9 between one and the next.
+    assert set(-np.diff(shown)) == {9}
+    assert TASK.examples_to_show(losses[:3], 12).tolist() == [2, 1, 0]
 
 
-def test_ignored_pixels_do_not_move_the_students_own_loss():
-    made = distiller("soft_targets")
-    before = made.evaluate(IMAGES, MASKS, return_dict=True, verbose=0)
-    keep = MASKS != IGNORED
-    logits = made.student.predict(IMAGES, verbose=0)
-    right = keras.ops.log_softmax(logits)[keep]
-    entropy = -np.take_along_axis(
-        np.asarray(right), MASKS[keep][:, None], axis=1
-    )
-    # Averaged over all pixels, with nothing for the ignored ones.
-    by_hand = entropy.sum() / MASKS.size
-    assert 0 <= before["student_loss"] - by_hand <= 0.5  # what is left is Dice
-    made.student.layers[-1].bias.assign([5.0, 0.0, 0.0])
-    after = made.evaluate(IMAGES, MASKS, return_dict=True, verbose=0)
-    assert after["student_loss"] != before["student_loss"]
+def test_descriptions_name_the_largest_classes():
+    mask = np.array([[1, 1, 1, IGNORED], [1, 0, 1, 1], [0, 1, 1, IGNORED]])
+    assert TASK.describe_target(mask, NAMES) == "sky 80 %, road 20 %"
+    outputs = np.eye(3)[np.where(mask == IGNORED, 2, mask)]
+    words = "sky 67 %, road 17 %, tree 17 %"
+    assert TASK.describe_output(outputs, NAMES) == words
+    ignored = np.full((2, 2), IGNORED)
+    assert TASK.describe_target(ignored, NAMES) == "no label"

@@ -49,9 +49,9 @@ def test_resumed_training_ends_in_the_same_bits(tmp_path):
         (tmp_path / name).mkdir()
     whole, expected = fit(tmp_path / "whole", 5)
     fit(tmp_path / "halved", 5, stop_after=2)
-    resumed, found = fit(tmp_path / "halved", 5)
+    resumed, checkpoint = fit(tmp_path / "halved", 5)
     assert len(expected.history) == 5
-    assert found.history == expected.history
+    assert checkpoint.history == expected.history
     for a, b in zip(whole.variables, resumed.variables, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -104,9 +104,17 @@ def test_half_written_file_is_not_taken_for_a_checkpoint(tmp_path):
     assert len(checkpoint.history) == 1
 
 
-def test_divergence_is_said(tmp_path):
+def test_divergence_is_reported(tmp_path):
     student = new_student()
     student.layers[-1].bias.assign([np.nan] * 3)
-    with pytest.raises(ValueError, match="diverged in epoch 1. Allowed: .*nan"):
+    with pytest.raises(
+        ValueError, match="diverged in epoch 1: .* Received: .*nan"
+    ):
         fit(tmp_path, 2, student)
+    assert not list(tmp_path.iterdir())
+
+
+def test_epoch_without_a_score_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="metric 'mean_iou'. Received: .*loss"):
+        fit(tmp_path, 1, score="mean_iou")
     assert not list(tmp_path.iterdir())

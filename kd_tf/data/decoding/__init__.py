@@ -1,1 +1,1 @@
-"""Files to arrays."""
+"""Decoding: from files on disk to arrays."""

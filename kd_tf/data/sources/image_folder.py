@@ -1,6 +1,7 @@
-"""Images in folders, one folder a class."""
+"""Images in folders, one folder for each class."""
 
 import os
+from typing import Literal
 
 import numpy as np
 
@@ -8,13 +9,20 @@ from kd_tf.data.decoding.files import (
     IMAGES,
     classify_files,
     list_files,
-    one_a_file,
+    one_example_per_file,
 )
 from kd_tf.data.decoding.images import open_image, resize
-from kd_tf.data.sources.source import ArraySpec, Source
+from kd_tf.data.sources.source import ArraySpec, Problems, Source
+from kd_tf.ranges import ImageSize, Path, Pattern
 
 
-def image_folder_source(path, *, image_size, channels=3, label_pattern=None):
+def image_folder_source(
+    path: Path,
+    *,
+    image_size: ImageSize,
+    channels: Literal[1, 3] = 3,
+    label_pattern: Pattern | None = None,
+) -> Source:
     """Reads images whose class is the folder they lie in.
 
     Args:
@@ -30,11 +38,13 @@ def image_folder_source(path, *, image_size, channels=3, label_pattern=None):
     Raises:
         ValueError: if there are no images, or fewer than 2 classes.
     """
-    problems = []
-    names = list_files(path, IMAGES)
-    class_names, number_of = classify_files(names, label_pattern, problems)
+    problems: Problems = []
+    files = list_files(path, IMAGES)
+    class_names, number_of = classify_files(
+        files, label_pattern, problems=problems
+    )
 
-    def read(name):
+    def read(name: str) -> tuple[np.ndarray, np.ndarray]:
         image = open_image(os.path.join(path, name), channels)
         pixels = resize(image, image_size)
         return pixels[np.newaxis], np.array([number_of[name]])
@@ -42,7 +52,9 @@ def image_folder_source(path, *, image_size, channels=3, label_pattern=None):
     return Source(
         class_names=class_names,
         example=ArraySpec((*image_size, channels), "uint8"),
-        train=one_a_file(path, list(number_of), read, problems),
+        train=one_example_per_file(
+            path, list(number_of), read=read, problems=problems
+        ),
         test=None,
         problems=problems,
     )

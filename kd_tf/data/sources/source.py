@@ -1,15 +1,22 @@
 """What every source of examples hands over.
 
-N examples, each an array of one fixed shape and type, with a target of one
-fixed shape and type: a class number, a mask, a vector.
+N examples, n of them in a chunk, each an array of one fixed shape and type,
+with a target of one fixed shape and type: a class number, a mask, a vector.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
+_CHUNK = 256  # examples
 Chunks = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
+Problems = list[tuple[str, str]]  # (name of an example, what is wrong)
+
+
+class InvalidData(ValueError):  # noqa: N818, it is left out, not fatal
+    """A file, or an example, that cannot be used, and why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +27,10 @@ class ArraySpec:
     dtype: str
 
     @property
-    def row_bytes(self):
-        return (
-            int(np.prod(self.shape, dtype=int)) * np.dtype(self.dtype).itemsize
-        )
+    def row_bytes(self) -> int:
+        """Bytes of one such array."""
+        size = int(np.prod(self.shape, dtype=int))
+        return size * np.dtype(self.dtype).itemsize
 
 
 CLASS_NUMBER = ArraySpec((), "int64")
@@ -37,10 +44,10 @@ class Examples:
         count: Number of examples N.
         chunks: Function returning a new iterator of `(numbers, x, y)`: which
             examples these are, ascending int64 (n,) from 0, examples (n, ...)
-            and targets (n, ...). Examples that are bad are left out.
-        names: One name an example, or None: the path of its file below
+            and targets (n, ...). Invalid examples are left out.
+        names: One name for each example, or None: the path of its file below
             `folder`. Examples out of one file share its name.
-        folder: Where those files lie, or None if there are none.
+        folder: The folder of those files, or None if there are none.
     """
 
     count: int
@@ -54,17 +61,18 @@ class Source:
     """A data set before it is split.
 
     Attributes:
-        class_names: One name a class, in the order of the class numbers; of
-            a regression, one name a value.
+        class_names: One name for each class, in the order of the class
+            numbers; of a regression, one name for each value.
         example: `ArraySpec` of an example.
         train: Examples to learn from.
         test: Examples held out by the data set's makers, or None.
         target: `ArraySpec` of a target.
         task: What the targets are: a name of `kd_tf.tasks.TASKS`.
-        palette: One (red, green, blue) a class, to draw masks in, or None.
+        palette: One (red, green, blue) for each class, to draw masks in, or
+            None.
         sample_rate: Of recordings, in hertz, else None.
-        problems: What was found wrong, as (name, what); grows while the
-            examples are read.
+        problems: Invalid examples, as (name, what is wrong); the list grows
+            while the examples are read.
     """
 
     class_names: list[str]
@@ -75,19 +83,58 @@ class Source:
     task: str = "classification"
     palette: list[tuple[int, int, int]] | None = None
     sample_rate: int | None = None
-    problems: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    problems: Problems = dataclasses.field(default_factory=list)
 
 
-def numbered(chunks):
-    """Chunks (x, y) that leave nothing out, with the examples' numbers."""
+def numbered(chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Chunks:
+    """Adds the examples' numbers to chunks (x, y) that leave nothing out."""
     start = 0
     for x, y in chunks:
         yield np.arange(start, start + len(y)), x, y
         start += len(y)
 
 
-def as_pixels(values, name):
-    """Turns an array of any number type into uint8, or refuses it.
+def decode_each(
+    examples: Iterable[tuple[Any, Any]],
+    decode: Callable[[Any, Any], tuple[Any, Any]],
+    *,
+    name_of: Callable[[int], str],
+    problems: Problems,
+) -> Chunks:
+    """Decodes examples one by one, and leaves out the invalid ones.
+
+    Args:
+        examples: Pairs (example, target).
+        decode: Pair -> (x (...), y (...)); raises `InvalidData`.
+        name_of: Number of an example -> its name.
+        problems: List that invalid examples are appended to.
+
+    Yields:
+        (numbers, x, y) of the valid ones, a chunk at a time.
+    """
+    numbers, xs, ys = [], [], []
+    for number, example in enumerate(examples):
+        try:
+            x, y = decode(*example)
+        except InvalidData as error:
+            problems.append((name_of(number), str(error)))
+            continue
+        numbers.append(number)
+        xs.append(x)
+        ys.append(y)
+        if len(numbers) == _CHUNK:
+            yield np.array(numbers), np.stack(xs), np.stack(ys)
+            numbers, xs, ys = [], [], []
+    if numbers:
+        yield np.array(numbers), np.stack(xs), np.stack(ys)
+
+
+def as_pixels(values: np.ndarray, name: str) -> np.ndarray:
+    """Turns an array of any number type into uint8 without changing a value.
+
+    Args:
+        values: Array of any shape.
+        name: What to call it in a message.
 
     Raises:
         ValueError: if a value is not a whole number from 0 to 255.
@@ -97,9 +144,8 @@ def as_pixels(values, name):
     pixels = values.astype(np.uint8, casting="unsafe")
     if not np.array_equal(pixels, values):
         raise ValueError(
-            f"{name} holds values that are no pixels. Allowed: whole numbers "
-            f"from 0 to 255. Received: {values.dtype} from {values.min()} to "
-            f"{values.max()}; pixels that were divided by 255 must be "
-            "multiplied and rounded again"
+            f"{name} must hold whole numbers from 0 to 255. Multiply pixels "
+            "that were divided by 255, and round them. Received: "
+            f"{values.dtype} from {values.min()} to {values.max()}"
         )
     return pixels

@@ -1,1 +1,1 @@
-"""Sources to training, validation and test splits on disk."""
+"""Splitting: which example is for training, validation or test."""

@@ -1,4 +1,4 @@
-"""Cuts a source into training, validation and test, and writes them down.
+"""Divides a source into training, validation and test, and writes them down.
 
 On disk a split is two `.npy` files, examples (N, ...) and targets (N, ...),
 in an order shuffled by the seed. Fixed-size rows can be streamed by
@@ -9,19 +9,19 @@ import dataclasses
 import errno
 import os
 import shutil
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import numpy as np
 
-from kd_tf.data.splitting.assignment import (
-    SPLITS,
-    assign,
-    check_apart,
-    find_leaks,
-)
-from kd_tf.data.splitting.writing import SplitWriter
-from kd_tf.tasks import TASKS
+from kd_tf.data.sources.source import Problems, Source
+from kd_tf.data.splitting.assignment import SPLITS, SplitSettings, assign
+from kd_tf.data.splitting.leaks import check_apart, find_leaks
+from kd_tf.data.splitting.writing import SplitWriter, WrittenSplit
+from kd_tf.results import DataRecord
+from kd_tf.tasks import get_task
 
-_TOLD = 20
+_LISTED = 20  # problems in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,104 +37,131 @@ class Split:
     y_path: str
 
     @classmethod
-    def in_folder(cls, folder, name):
+    def in_folder(cls, folder: str | os.PathLike[str], name: str) -> "Split":
+        """The split of a name in the folder that it was written to."""
         return cls(
             os.path.join(folder, f"{name}_x.npy"),
             os.path.join(folder, f"{name}_y.npy"),
         )
 
     @property
-    def count(self):
+    def count(self) -> int:
         """Number of examples N."""
         return len(self.targets())
 
-    def examples(self):
+    def examples(self) -> np.memmap:
         """Read-only view (N, ...) of the file; nothing is loaded yet."""
         return np.load(self.x_path, mmap_mode="r", allow_pickle=False)
 
-    def targets(self):
+    def targets(self) -> np.memmap:
         """Read-only view (N, ...) of the file; nothing is loaded yet."""
         return np.load(self.y_path, mmap_mode="r", allow_pickle=False)
 
-    def batches(self, size):
+    def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields examples and targets of the file, `size` at a time."""
         for start in range(0, self.count, size):
             rows = slice(start, start + size)
             yield self.examples()[rows], self.targets()[rows]
 
 
-def write_splits(source, folder, cut, *, seed, on_error="stop"):
+def write_splits(
+    source: Source,
+    folder: str,
+    *,
+    settings: SplitSettings,
+    seed: int,
+    on_error: Literal["stop", "skip"] = "stop",
+) -> DataRecord:
     """Writes the three splits of a source.
 
     Args:
         source: `Source`.
         folder: Existing folder to write into.
-        cut: `SplitSettings`.
+        settings: `SplitSettings`.
         seed: Decides which example goes where.
-        on_error: What bad data does: `stop`, after all of it was found, or
-            `skip`, which goes on without it and lists it.
+        on_error: What happens at invalid data: `stop` raises an error after
+            all of it was read, `skip` continues without it and lists it.
 
     Returns:
-        Record: task, counts of every split and class, class names, shapes,
-        what was skipped.
+        `DataRecord`.
 
     Raises:
-        ValueError: if targets are not what the task asks, data is bad, a
-            split would be empty, or the same file is in two splits.
-        OSError: if the disk has no room.
+        ValueError: if targets do not fit the task, data is invalid, a split
+            would be empty, or the same file is in two splits.
+        OSError: if there is too little space on the disk.
     """
     _check_targets(source)
-    _check_room(source, folder)
+    _check_space(source, folder)
     rank = np.random.default_rng(seed).permutation(source.train.count)
-    split_of = assign(source.train, cut, rank, has_test=source.test is not None)
-    if source.test is not None and cut.group:
-        check_apart(source.train, source.test, cut.group)
-    sizes = dict(
-        zip(SPLITS, np.bincount(split_of, minlength=3).tolist(), strict=True)
+    has_test = source.test is not None
+    split_of = assign(source.train, settings, rank=rank, has_test=has_test)
+    if source.test is not None and settings.group:
+        check_apart(source.train, source.test, group=settings.group)
+    sizes = _sizes(source, split_of)
+    _check_not_empty(sizes)
+    splits, kept = _write(source, folder, sizes, rank, split_of)
+    per_class = {name: split.per_class for name, split in splits.items()}
+    source.problems.extend(_never_in_train(source, per_class))
+    _check_problems(source, on_error)
+    counts = {name: split.count for name, split in splits.items()}
+    _check_complete(sizes, counts, source.problems)
+    _check_not_empty(counts)
+    find_leaks(source.train, split_of, kept=kept)
+    return DataRecord(
+        task=source.task,
+        class_names=source.class_names,
+        example_shape=list(source.example.shape),
+        example_dtype=source.example.dtype,
+        target_shape=list(source.target.shape),
+        examples=counts,
+        examples_per_class=per_class,
+        test_split="the source's own" if has_test else "split by the seed",
+        palette=source.palette,
+        sample_rate=source.sample_rate,
+        feature_moments=splits["train"].feature_moments,
+        target_moments=splits["train"].target_moments,
+        skipped=list(source.problems),
     )
+
+
+def _sizes(source: Source, split_of: np.ndarray) -> dict[str, int]:
+    """{split: number of examples}, before any turns out to be invalid."""
+    counts = np.bincount(split_of, minlength=len(SPLITS)).tolist()
+    sizes = dict(zip(SPLITS, counts, strict=True))
     if source.test is not None:
         sizes["test"] = source.test.count
-    _check_not_empty(sizes)
-    writers = {
-        name: SplitWriter(Split.in_folder(folder, name), size, source)
-        for name, size in sizes.items()
-    }
+    return sizes
+
+
+def _write(
+    source: Source,
+    folder: str,
+    sizes: Mapping[str, int],
+    rank: np.ndarray,
+    split_of: np.ndarray,
+) -> tuple[dict[str, WrittenSplit], np.ndarray]:
+    """{split: what was written}, and which training examples are valid."""
+    writers = {}
+    for name, size in sizes.items():
+        split = Split.in_folder(folder, name)
+        writers[name] = SplitWriter(
+            split.x_path, split.y_path, size=size, source=source
+        )
     row_of = _rows(rank, split_of)
     kept = np.zeros(source.train.count, bool)
     for numbers, x, y in source.train.chunks():
         kept[numbers] = True
         for number, name in enumerate(SPLITS):
             here = split_of[numbers] == number
-            writers[name].write(x[here], y[here], row_of[numbers[here]])
+            rows = row_of[numbers[here]]
+            writers[name].write(x[here], y[here], rows=rows)
     if source.test is not None:
         for numbers, x, y in source.test.chunks():
-            writers["test"].write(x, y, numbers)
-    found = {name: writer.close() for name, writer in writers.items()}
-    for name, what in _unlearned(source, found):
-        source.problems.append((name, what))
-    _tell(source.problems, on_error)
-    counts = {name: writer.count for name, writer in writers.items()}
-    _check_complete(sizes, counts, source.problems)
-    _check_not_empty(counts)
-    find_leaks(source.train, split_of, kept)
-    return {
-        "task": source.task,
-        "class_names": source.class_names,
-        "example_shape": list(source.example.shape),
-        "example_dtype": source.example.dtype,
-        "target_shape": list(source.target.shape),
-        "palette": source.palette,
-        "sample_rate": source.sample_rate,
-        "test_split": "the source's own" if source.test else "cut by the seed",
-        "examples": counts,
-        "examples_per_class": found,
-        "examples_scale": writers["train"].scale(),
-        "targets": writers["train"].moments(),
-        "skipped": [list(problem) for problem in source.problems],
-    }
+            writers["test"].write(x, y, rows=numbers)
+    return {name: writer.close() for name, writer in writers.items()}, kept
 
 
-def _rows(rank, split_of):
+def _rows(rank: np.ndarray, split_of: np.ndarray) -> np.ndarray:
     """Row of every example in its split: the order of its rank there."""
     row_of = np.empty(len(rank), int)
     for number in range(len(SPLITS)):
@@ -143,64 +170,67 @@ def _rows(rank, split_of):
     return row_of
 
 
-def _unlearned(source, per_class):
-    """Classes that are asked for and were never shown."""
-    if TASKS[source.task].has_values:
-        return
-    for i, name in enumerate(source.class_names):
-        for split in ("validation", "test"):
-            count = per_class[split][i]
-            if count and not per_class["train"][i]:
-                what = f"in {split} ({count:,} there), never in train"
-                yield f"class '{name}'", what
+def _never_in_train(
+    source: Source, per_class: Mapping[str, list[int]]
+) -> Problems:
+    """Classes that are evaluated without an example to learn them from."""
+    if get_task(source.task).counted is None:
+        return []
+    return [
+        (f"class '{name}'", f"is {count:,} times in {split}, never in train")
+        for i, name in enumerate(source.class_names)
+        for split in ("validation", "test")
+        if (count := per_class[split][i]) and not per_class["train"][i]
+    ]
 
 
-def _tell(problems, on_error):
-    if not problems or on_error == "skip":
+def _check_problems(source: Source, on_error: str) -> None:
+    if not source.problems or on_error == "skip":
         return
-    told = [f"{name}: {what}" for name, what in problems[:_TOLD]]
-    if len(problems) > _TOLD:
-        told.append(f"and {len(problems) - _TOLD} more")
+    lines = [f"{name}: {why}" for name, why in source.problems[:_LISTED]]
+    if len(source.problems) > _LISTED:
+        lines.append(f"and {len(source.problems) - _LISTED} more")
+    what = "files" if source.train.folder is not None else "examples"
     raise ValueError(
-        "The data is bad. Allowed: mend or remove it, or data.on_error: skip "
-        "to go on without it. Received:\n  " + "\n  ".join(told)
+        f"Invalid data. Fix or remove these {what}, or set on_error='skip' to "
+        "continue without them:\n  " + "\n  ".join(lines)
     )
 
 
-def _check_not_empty(sizes):
+def _check_not_empty(sizes: Mapping[str, int]) -> None:
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(
-                f"The {name} split is empty. Allowed: at least one example in "
-                "each of train, validation and test; files and groups are "
-                "never parted. Received: "
+                f"The {name} split is empty; each of train, validation and "
+                "test needs at least one example. Files and groups are never "
+                "separated. Received: "
                 + ", ".join(f"{key} {value}" for key, value in sizes.items())
             )
 
 
-def _check_complete(promised, counts, problems):
-    if counts != promised and not problems:
+def _check_complete(
+    sizes: Mapping[str, int], counts: Mapping[str, int], problems: Problems
+) -> None:
+    if counts != sizes and not problems:
         raise ValueError(
-            f"The source ended early. Allowed: {sum(promised.values()):,} "
-            "examples, as promised, or problems that say why there are fewer. "
-            f"Received: {sum(counts.values()):,}"
+            f"The source ended early: it must yield {sum(sizes.values()):,} "
+            "examples, as it states, or list problems that say why there are "
+            f"fewer. Received: {sum(counts.values()):,}"
         )
 
 
-def _check_targets(source):
-    """Scores would broadcast what does not fit, and be wrong in silence."""
-    task, count = TASKS[source.task], len(source.class_names)
-    allowed = () if source.task == "classification" else (count,)
-    if task.per_pixel:
-        allowed = source.example.shape[:2]
-    if source.target.shape != allowed:
+def _check_targets(source: Source) -> None:
+    # Scores would broadcast targets of another shape, and be wrong silently.
+    count = len(source.class_names)
+    shape = get_task(source.task).target_shape(source.example.shape, count)
+    if source.target.shape != shape:
         raise ValueError(
-            f"The targets do not fit the task. Allowed: shape {allowed} for "
-            f"{source.task} of {count} names. Received: {source.target.shape}"
+            f"The targets do not fit the task: {source.task} of {count} names "
+            f"needs the shape {shape}. Received: {source.target.shape}"
         )
 
 
-def _check_room(source, folder):
+def _check_space(source: Source, folder: str) -> None:
     count = source.train.count + (source.test.count if source.test else 0)
     needed = count * (source.example.row_bytes + source.target.row_bytes)
     free = shutil.disk_usage(folder).free

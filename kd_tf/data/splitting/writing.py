@@ -1,40 +1,67 @@
-"""Examples -> the two `.npy` files of a split, row by row in any order."""
+"""Examples -> the two `.npy` files of a split, row by row in any order.
+
+n examples in a chunk, F entries of the last axis.
+"""
+
+import dataclasses
+import os
 
 import numpy as np
 
-from kd_tf.tasks import TASKS
+from kd_tf.data.sources.source import ArraySpec, Source
+from kd_tf.results import Moments
+from kd_tf.tasks import get_task
+
+
+@dataclasses.dataclass(frozen=True)
+class WrittenSplit:
+    """What a split holds after its last example was written.
+
+    Attributes:
+        count: Number of examples.
+        per_class: How often each class occurs.
+        feature_moments: Of the features of a table, else None.
+        target_moments: Of targets that are values, else None.
+    """
+
+    count: int
+    per_class: list[int]
+    feature_moments: Moments | None
+    target_moments: Moments | None
 
 
 class SplitWriter:
-    """Writes examples of one split to their rows, whatever order they come.
+    """Writes the examples of one split to their rows, in any order.
 
     Args:
-        split: `Split` to write.
-        size: ArraySpec it may have; those never written are closed up.
+        x_path: File of examples to write.
+        y_path: File of targets to write.
+        size: Greatest number of examples; rows never written are closed up.
         source: `Source` of the examples.
     """
 
-    def __init__(self, split, size, source):
-        self._task = TASKS[source.task]
+    def __init__(
+        self, x_path: str, y_path: str, *, size: int, source: Source
+    ) -> None:
+        """Creates both files."""
+        self._task = get_task(source.task)
         self._num_classes = len(source.class_names)
         self._per_class = np.zeros(self._num_classes, int)
         is_float = source.example.dtype.startswith("float")
-        has_scale = is_float and source.sample_rate is None
-        self._scale = _Moments() if has_scale else None
-        self._moments = _Moments() if self._task.has_values else None
+        is_table = is_float and source.sample_rate is None
+        has_values = self._task.unit == "value"
+        self._features = _RunningMoments() if is_table else None
+        self._values = _RunningMoments() if has_values else None
         self._filled = np.zeros(size, bool)
-        self._x = _RowFile(split.x_path, size, source.example)
-        self._y = _RowFile(split.y_path, size, source.target)
+        self._x = _RowFile(x_path, size, source.example)
+        self._y = _RowFile(y_path, size, source.target)
 
-    @property
-    def count(self):
-        return int(self._filled.sum())
-
-    def write(self, x, y, rows):
+    def write(self, x: np.ndarray, y: np.ndarray, *, rows: np.ndarray) -> None:
+        """Writes examples (n, ...) and targets (n, ...) to rows, int (n,)."""
         self._x.check(x)
         self._y.check(y)
         self._per_class += self._task.count(y, self._num_classes)
-        for moments, values in ((self._scale, x), (self._moments, y)):
+        for moments, values in ((self._features, x), (self._values, y)):
             if moments is not None:
                 moments.update(values)
         for example, target, row in zip(x, y, rows, strict=True):
@@ -42,42 +69,41 @@ class SplitWriter:
             self._y.write(target, row)
         self._filled[rows] = True
 
-    def close(self):
-        """Returns the count of every class."""
-        self._fill_holes()
-        self._x.close(self.count)
-        self._y.close(self.count)
-        return self._per_class.tolist()
+    def close(self) -> WrittenSplit:
+        """Closes the files, and returns what they hold."""
+        count = int(self._filled.sum())
+        self._fill_holes(count)
+        self._x.close(count)
+        self._y.close(count)
+        return WrittenSplit(
+            count,
+            self._per_class.tolist(),
+            self._features.result() if self._features else None,
+            self._values.result() if self._values else None,
+        )
 
-    def scale(self):
-        """Mean and standard deviation of every feature of a table."""
-        return self._scale and self._scale.result()
-
-    def moments(self):
-        """Mean and standard deviation of every value of a regression."""
-        return self._moments and self._moments.result()
-
-    def _fill_holes(self):
+    def _fill_holes(self, count: int) -> None:
         """Moves the last examples to where others were left out."""
-        holes = np.flatnonzero(~self._filled[: self.count])
-        last = np.flatnonzero(self._filled[self.count :]) + self.count
-        for hole, row in zip(holes, last, strict=True):
+        holes = np.flatnonzero(~self._filled[:count])
+        last = np.flatnonzero(self._filled[count:]) + count
+        for hole, row in zip(holes.tolist(), last.tolist(), strict=True):
             self._x.move(row, hole)
             self._y.move(row, hole)
 
 
-class _Moments:
-    """Mean and standard deviation of each last axis's entry, as rows come."""
+class _RunningMoments:
+    """Mean and standard deviation of each of F entries, as rows come."""
 
-    def __init__(self):
-        self._count, self._sum, self._square = 0, 0.0, 0.0
-        self._origin = None
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum = self._square = np.zeros(())
+        self._origin = np.zeros(())
 
-    def update(self, values):
+    def update(self, values: np.ndarray) -> None:
         if not len(values):
             return
         values = values.reshape(-1, values.shape[-1]).astype(float)
-        if self._origin is None:
+        if not self._count:
             # Squares of what is far from zero would swallow the differences.
             self._origin = values[0]
         values = values - self._origin
@@ -85,12 +111,14 @@ class _Moments:
         self._sum = self._sum + values.sum(axis=0)
         self._square = self._square + np.square(values).sum(axis=0)
 
-    def result(self):
+    def result(self) -> Moments | None:
+        if not self._count:
+            return None
         mean = self._sum / self._count
         variance = self._square / self._count - mean**2
-        # What never changes tells nothing, and must not be divided by 0.
+        # A constant feature must not be divided by 0.
         std = np.where(variance > 0, np.sqrt(np.maximum(variance, 0)), 1)
-        return {"mean": (mean + self._origin).tolist(), "std": std.tolist()}
+        return Moments((mean + self._origin).tolist(), std.tolist())
 
 
 class _RowFile:
@@ -99,39 +127,41 @@ class _RowFile:
     Written through a file, not a map, whose pages would count as memory.
     """
 
-    def __init__(self, path, size, rows):
-        self._rows, self._size = rows, size
+    def __init__(
+        self, path: str | os.PathLike[str], size: int, row: ArraySpec
+    ) -> None:
+        self._row, self._size = row, size
         array = np.lib.format.open_memmap(
-            path, "w+", dtype=rows.dtype, shape=(size, *rows.shape)
+            path, "w+", dtype=np.dtype(row.dtype), shape=(size, *row.shape)
         )
         self._offset = array.offset
         self._file = open(path, "r+b")  # noqa: SIM115, closed by close()
 
-    def check(self, values):
-        if values.shape[1:] != self._rows.shape:
+    def check(self, values: np.ndarray) -> None:
+        if values.shape[1:] != self._row.shape:
             raise ValueError(
-                "A source yields what it did not promise. Allowed: shape "
-                f"{self._rows.shape}. Received: {values.shape[1:]}"
+                "A source must yield arrays of the shape that it states, "
+                f"{self._row.shape}. Received: {values.shape[1:]}"
             )
 
-    def write(self, value, row):
+    def write(self, value: np.ndarray, row: int) -> None:
         self._seek(row)
-        self._file.write(value.astype(self._rows.dtype, copy=False).tobytes())
+        self._file.write(value.astype(self._row.dtype, copy=False).tobytes())
 
-    def move(self, row, target):
+    def move(self, row: int, target: int) -> None:
         self._seek(row)
-        value = self._file.read(self._rows.row_bytes)
+        value = self._file.read(self._row.row_bytes)
         self._seek(target)
         self._file.write(value)
 
-    def close(self, count):
-        """Cuts what is left over after `count` rows."""
+    def close(self, count: int) -> None:
+        """Truncates the file behind `count` rows."""
         if count < self._size:
             self._file.seek(0)
             header = {
-                "descr": np.dtype(self._rows.dtype).str,
+                "descr": np.dtype(self._row.dtype).str,
                 "fortran_order": False,
-                "shape": (count, *self._rows.shape),
+                "shape": (count, *self._row.shape),
             }
             # A smaller number needs no more room; NumPy pads the header.
             np.lib.format.write_array_header_1_0(self._file, header)
@@ -139,5 +169,5 @@ class _RowFile:
             self._file.truncate()
         self._file.close()
 
-    def _seek(self, row):
-        self._file.seek(self._offset + int(row) * self._rows.row_bytes)
+    def _seek(self, row: int) -> None:
+        self._file.seek(self._offset + int(row) * self._row.row_bytes)

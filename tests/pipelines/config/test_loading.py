@@ -2,12 +2,12 @@ import inspect
 
 import pytest
 
-import kd_tf
+from kd_tf.data.sources import SOURCES
 from kd_tf.distillation.loss_table import LOSSES
-from kd_tf.models import MODEL_NAMES
-from pipelines.config.data import SOURCES
+from kd_tf.models import MODELS
+from pipelines.config.data import Data, choose_source
 from pipelines.config.loading import ConfigError, dump_config, load_config
-from pipelines.config.losses import COMPARE_LAYERS, LOSS_ARGUMENTS
+from pipelines.config.losses import choose_loss
 from tests.conftest import ROOT
 
 GOOD = """\
@@ -83,23 +83,23 @@ WRONG = [
     ),
     (
         ("model: mlp", "model: bert"),
-        f"FILE:8: student.model must be one of {', '.join(MODEL_NAMES)}, or "
-        "'package.module:function'. Received: 'bert'",
+        "FILE:8: student.model: There is no model 'bert'. Allowed: "
+        + ", ".join(MODELS)
+        + ", or 'package.module:function'. Received: 'bert'",
     ),
     (
         ("source: digits", "source: cifar"),
-        "FILE:3: data.source must be one of digits, diabetes, npz, tfds, "
-        "image_folder, "
-        "segmentation_folder, audio_folder, csv, or 'package.module:function'. "
-        "Received: 'cifar'",
+        "FILE:3: data.source: There is no data source 'cifar'. Allowed: "
+        + ", ".join(SOURCES)
+        + ", or 'package.module:function'. Received: 'cifar'",
     ),
     (
         ("source: digits", "source: npz"),
-        "FILE:2: data: source 'npz' needs the key 'path'. Received: no 'path'",
+        "FILE:2: data.path is missing. Give it a value. Received: none",
     ),
     (
         ("source: digits", "source: npz\n  path: no/such.npz"),
-        "FILE:4: data.path is missing. Allowed: a path that exists. "
+        "FILE:4: data.path is missing: no file or folder is there. "
         "Received: CWD/no/such.npz",
     ),
     (
@@ -113,7 +113,7 @@ WRONG = [
     ),
     (
         ("name: trial\n", ""),
-        "FILE:1: name is missing. Allowed: a value. Received: none",
+        "FILE:1: name is missing. Give it a value. Received: none",
     ),
     (
         ("name: trial", "name: a/b"),
@@ -125,34 +125,34 @@ WRONG = [
     ),
     (
         ("name: trial", "name: trial\nname: again"),
-        "FILE:2: this is no YAML that can be understood. Allowed: YAML 1.2, "
+        "FILE:2: this is not YAML that can be understood. Write YAML 1.2, "
         'every key once. Received: found duplicate key "name" with value '
         '"again" (original value: "trial")',
     ),
     (
         ("[8, 16]", "[8, 16"),
-        "FILE:6: this is no YAML that can be understood. Allowed: YAML 1.2, "
+        "FILE:6: this is not YAML that can be understood. Write YAML 1.2, "
         "every key once. Received: expected ',' or ']', but got '}'",
     ),
     (
         ("  model: cnn\n  args: {filters: [8, 16]}", "  epochs: 3"),
-        "FILE:4: there is no teacher. Allowed: teacher.model, teacher.path, "
-        "or teacher.enabled: false. Received: none of them",
+        "FILE:4: there is no teacher. Set teacher.model or teacher.path, or"
+        " teacher.enabled: false. Received: none of them",
     ),
     (
         ("student:\n  model: mlp\n", ""),
-        "FILE:1: there is no student. Allowed: student.model or "
-        "student.path. Received: neither",
+        "FILE:1: there is no student. Set student.model or student.path. "
+        "Received: neither",
     ),
     (
         ("model: cnn", "model: cnn\n  enabled: false"),
-        "FILE:10: there is no teacher to distill. Allowed: teacher.enabled: "
+        "FILE:10: there is no teacher to distill. Set teacher.enabled: "
         "true, distill.enabled: false, or student.path. Received: "
         "distill.enabled: true, teacher.enabled: false",
     ),
     (
         ("temperature: 3", "enabled: false\ncontrol: {enabled: false}"),
-        "FILE:7: no stage makes a student. Allowed: distill.enabled: true, "
+        "FILE:7: no stage makes a student. Set distill.enabled: true, "
         "control.enabled: true, or student.path. Received: none of them",
     ),
     (
@@ -160,29 +160,28 @@ WRONG = [
             "prune:",
             "verify: {enabled: false}\nbudget: {max_size_kb: 2}\nprune:",
         ),
-        "FILE:12: nothing checks the budget. Allowed: verify.enabled: true, "
-        "or no limits. Received: verify.enabled: false, max_size_kb",
+        "FILE:12: nothing checks the budget. Set verify.enabled: true, or "
+        "no limits. Received: verify.enabled: false, max_size_kb",
     ),
     (
         ("prune:", "labels: {dice_weight: 1}\nprune:"),
-        "FILE:11: dice_weight is of masks. Allowed: task: segmentation, or no "
-        "dice_weight. Received: task: classification, dice_weight: 1.0",
+        "FILE:11: labels has no key 'dice_weight'. Allowed: smoothing. "
+        "Received: 'dice_weight'",
     ),
     (
         ("distill:", "task: regression\nlabels: {smoothing: 0.1}\ndistill:"),
-        "FILE:10: smoothing is of classes. Allowed: 0 for a regression. "
-        "Received: smoothing: 0.1",
+        "FILE:10: labels has no keys here. Received: 'smoothing'",
     ),
     (
         ("temperature: 3", "losses: [{name: teacher_bounded}]"),
-        "FILE:9: a loss does not fit the task. Allowed: value_matching, "
-        "teacher_bounded and losses on layers for a regression, all others "
-        "for classes. Received: task: classification, teacher_bounded",
+        "FILE:9: a loss does not fit the task, whose outputs are logits. "
+        "Take losses of such outputs, or of layers. Received: task: "
+        "classification, teacher_bounded",
     ),
     (
         ("source: digits", "source: digits\n  mean: auto"),
-        "FILE:2: data: source 'digits' has no scale to be measured. Allowed: "
-        "auto for csv and diabetes, else numbers. Received: mean=auto, "
+        "FILE:2: data: source 'digits' has no columns to measure mean and "
+        "std of; auto is for diabetes and csv. Received: mean=auto, "
         "std=255.0",
     ),
     (
@@ -196,18 +195,18 @@ WRONG = [
     ),
     (
         "teacher.path=gone.keras",
-        "--set teacher.path=gone.keras: teacher.path is missing. Allowed: a "
-        "path that exists. Received: CWD/gone.keras",
+        "--set teacher.path=gone.keras: teacher.path is missing: no file or"
+        " folder is there. Received: CWD/gone.keras",
     ),
     (
         "name.first=x",
-        "--set name.first=x: 'name' holds a value, not a section. Allowed: "
-        "keys inside sections. Received: name.first",
+        "--set name.first=x: 'name' holds a value, not a section. Set keys "
+        "of sections. Received: name.first",
     ),
     (
         ("temperature: 3", "losses: [{name: hnit, pairs: auto}]"),
-        "FILE:10: distill.losses.0.name must be one of "
-        + ", ".join(LOSS_ARGUMENTS)
+        "FILE:10: distill.losses.0.name: There is no loss 'hnit'. Did you mean 'hint'? Allowed: "
+        + ", ".join(LOSSES)
         + ", or 'package.module:function'. Received: 'hnit'",
     ),
     (
@@ -217,14 +216,14 @@ WRONG = [
     ),
     (
         ("temperature: 3", "losses:\n  - name: hint\n    weight: 2"),
-        "FILE:11: distill.losses.0: loss 'hint' compares layers. Allowed: "
-        "pairs: auto, or pairs: [[student layer, teacher layer], ...]. "
-        "Received: no pairs",
+        "FILE:11: distill.losses.0: loss 'hint' compares layers. Add pairs:"
+        " auto, or pairs: [[student layer, teacher layer], ...]. Received: "
+        "no pairs",
     ),
     (
         ("temperature: 3", "losses: [{name: hint, pairs: auto, beta: 2}]"),
-        "FILE:10: distill.losses.0: loss 'hint' has no key 'beta'. Allowed: "
-        "pairs, weight. Received: beta=2.0",
+        "FILE:10: distill.losses.0 has no key 'beta'. Allowed: name, "
+        "weight, pairs. Received: 'beta'",
     ),
     (
         ("temperature: 3", "losses: [{name: hint, pairs: [[a]]}]"),
@@ -241,7 +240,7 @@ WRONG = [
             "losses: [{name: 'a:b', args: {shift: -1, weight: 2}}]",
         ),
         "FILE:10: distill.losses.0: args has the key 'weight', which has a "
-        "place of its own. Allowed: weight beside args. Received: "
+        "place of its own: write weight beside args. Received: "
         "args={'shift': -1, 'weight': 2}",
     ),
     (
@@ -269,12 +268,12 @@ WRONG = [
     ),
     (
         "no value",
-        "An override cannot be read. Allowed: --set section.key=value. "
+        "An override cannot be read. Write --set section.key=value. "
         "Received: --set no value",
     ),
     (
         "name=[",
-        "The value of an override cannot be read. Allowed: YAML. Received: "
+        "The value of an override cannot be read. Write YAML. Received: "
         "--set name=[",
     ),
 ]
@@ -297,7 +296,7 @@ def test_wrong_configs_get_exactly_this(tmp_path, monkeypatch, change, message):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "cannot be read. Allowed: a YAML file. Received: No such file"),
+        (None, "cannot be read. Give a YAML file. Received: No such file"),
         (b"\xff\xfe\x00", "Received: not UTF-8 text"),
         (b"", "the config has no keys. .* Received: NoneType"),
         (b"- a", "the config has no keys. .* Received: CommentedSeq"),
@@ -325,7 +324,7 @@ def test_overrides_win(good):
     )
     assert config.distill.temperature == 0.001
     assert config.seed == 7
-    assert config.teacher.args["filters"] == [4]
+    assert config.teacher.arguments["filters"] == [4]
 
 
 def test_overrides_reach_into_lists(good, tmp_path):
@@ -340,24 +339,32 @@ def test_overrides_reach_into_lists(good, tmp_path):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_the_config_knows_the_arguments_of_every_loss(name):
-    term = LOSSES[name]
-    known = set(inspect.signature(term.function).parameters)
-    known -= {"student", "teacher", "student_logits", "teacher_logits"}
-    known -= {"labels", "raw_variance"}
-    known |= {"transform"} if term.knowledge == "response" else {"pairs"}
-    assert LOSS_ARGUMENTS[name] == known
-    assert (name in COMPARE_LAYERS) == (term.knowledge == "feature")
+def test_keys_of_a_loss_are_those_of_its_spec(name):
+    spec = LOSSES[name]
+    pairs = [{"name": name, "pairs": "auto"}] if spec.takes_pairs else []
+    section = choose_loss(*pairs or [{"name": name}])
+    keys = section.model_fields.keys() - {"name", "weight"}
+    assert keys == {
+        *spec.arguments,
+        *(["pairs"] if spec.takes_pairs else []),
+        *(["transform"] if spec.takes_transform else []),
+    }
 
 
-def test_the_config_knows_every_loss():
-    assert list(LOSS_ARGUMENTS) == list(LOSSES)
+def test_old_keys_are_answered_with_the_new_names(good):
+    for old, new in (
+        ("data.validation_share=0.1", "'validation_fraction'"),
+        ("data.test_share=0.1", "'test_fraction'"),
+        ("quantize.deliver=int8", "'release'"),
+    ):
+        with pytest.raises(ConfigError, match=f"It is now called {new}"):
+            load_config(good, [old])
 
 
 def test_defaults_fill_the_arguments_of_models(good):
     config = load_config(good)
-    assert config.student.args == {"hidden": [128], "dropout": 0.0}
-    assert config.teacher.args["dropout"] == 0.0
+    assert config.student.arguments == {"hidden": (128,), "dropout": 0.0}
+    assert config.teacher.arguments["dropout"] == 0.0
 
 
 def test_what_is_dumped_loads_again(good, tmp_path):
@@ -375,7 +382,7 @@ def test_what_is_dumped_loads_again(good, tmp_path):
     )
     resolved = tmp_path / "resolved.yaml"
     resolved.write_text(dump_config(config))
-    assert load_config(resolved) == config
+    assert dump_config(load_config(resolved)) == resolved.read_text()
 
 
 def test_paths_do_not_depend_on_where_the_config_is_loaded(
@@ -395,18 +402,17 @@ def test_configs_that_ship_load(name):
     assert config.name == name
 
 
-def test_keys_of_sources_are_the_arguments_of_their_functions():
-    for source, (needed, optional) in SOURCES.items():
-        function = getattr(kd_tf, f"{source}_source")
-        arguments = inspect.signature(function).parameters
-        keys = {*needed, *optional} - {"present_fraction"}  # of to_multilabel
-        assert keys == arguments.keys() - {"task"}, source
-        required = {
-            name
-            for name, argument in arguments.items()
-            if argument.default is argument.empty
-        }
-        assert {*needed} == required - {"task"}, source
+@pytest.mark.parametrize("name", SOURCES)
+def test_keys_of_a_source_are_the_arguments_of_its_function(name):
+    function = inspect.signature(SOURCES[name].load()).parameters
+    section = choose_source({"source": name})
+    keys = section.model_fields.keys() - Data.model_fields.keys()
+    assert keys == function.keys() - {"task"}
+    assert {k for k in keys if section.model_fields[k].is_required()} == {
+        key
+        for key, argument in function.items()
+        if argument.default is argument.empty and key != "task"
+    }
 
 
 def test_keys_of_another_source_are_refused(tmp_path):

@@ -1,0 +1,35 @@
+"""Outputs of a student and its teacher, made ready for a loss.
+
+Shapes: B examples, C classes or quantities; "..." stands for the axes between
+them, such as height and width where every pixel has an output.
+"""
+
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+
+def comparable_outputs(
+    student: Tensor, teacher: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Casts both outputs to float32 and stops the teacher's gradient.
+
+    Args:
+        student: Float tensor (B, ..., C).
+        teacher: Float tensor (B, ..., C).
+
+    Raises:
+        ValueError: if they differ in C.
+    """
+    # Broadcasting would let a width of 1 pass in silence.
+    if student.shape[-1] != teacher.shape[-1]:
+        raise ValueError(
+            "The outputs of student and teacher must have the same number of "
+            "classes or quantities, along the last axis. Received: student "
+            f"{tuple(student.shape)}, teacher {tuple(teacher.shape)}"
+        )
+    # Under mixed precision outputs arrive as float16, too coarse for losses.
+    teacher = ops.stop_gradient(ops.cast(teacher, "float32"))
+    return ops.cast(student, "float32"), teacher

@@ -1,0 +1,47 @@
+"""Fits a model so that it can be interrupted at any moment and resumed."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from kd_tf.training.checkpoints import EpochCheckpoint
+
+
+def fit_resumably(
+    trainer: keras.Model,
+    checkpoint: EpochCheckpoint,
+    *,
+    epochs: int,
+    training_data: Callable[[range], tuple[Any, int]],
+    validation_data: Any,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> None:
+    """Goes on from the last epoch written, and keeps the best one's weights.
+
+    Args:
+        trainer: Compiled model to fit: the model itself, or a `Distiller`.
+        checkpoint: Where epochs are written to; its model is left with the
+            weights of the best epoch.
+        epochs: Number of epochs of the whole training.
+        training_data: Function from the numbers of the epochs that are left,
+            from 0, to a dataset of all of them, shuffled, and its number of
+            steps an epoch.
+        validation_data: Dataset that epochs are scored on.
+        callbacks: Further callbacks. Those that change weights see the end of
+            a batch before the checkpoint does.
+    """
+    first_epoch = checkpoint.resume(trainer)
+    if first_epoch < epochs:
+        dataset, steps_per_epoch = training_data(range(first_epoch, epochs))
+        trainer.fit(
+            dataset,
+            steps_per_epoch=steps_per_epoch,
+            initial_epoch=first_epoch,
+            epochs=epochs,
+            shuffle=False,  # the dataset is shuffled already
+            verbose=0,
+            validation_data=validation_data,
+            callbacks=list(callbacks),
+        )
+    checkpoint.restore_best()
