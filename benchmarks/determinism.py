@@ -15,6 +15,7 @@ import sys
 import step_cost
 import tensorflow as tf
 
+from kd_tf.results import to_tree
 from pipelines.provenance import environment
 
 ROUNDS = 3
@@ -38,7 +39,7 @@ def main():
     if sys.argv[1:]:
         print(measure_here(sys.argv[1] == "1"))
         return
-    made_with = environment()
+    made_with = to_tree(environment())
     rounds = [
         {"plain": measure_apart(False), "deterministic": measure_apart(True)}
         for _ in range(ROUNDS)

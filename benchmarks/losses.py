@@ -32,6 +32,7 @@ import tensorflow as tf
 
 import kd_tf
 from kd_tf.distillation.loss_table import LOSSES
+from kd_tf.results import to_tree
 from pipelines.provenance import environment
 
 SEEDS, TUNING_SEED = (1, 2, 3, 4, 5), 0
@@ -67,7 +68,9 @@ def main():
     arguments = parser.parse_args()
     folder = pathlib.Path(arguments.workdir)
     folder.mkdir(parents=True, exist_ok=True)
-    made_with = environment()  # before the results file makes the tree dirty
+    made_with = to_tree(
+        environment()
+    )  # before the results file makes the tree dirty
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
         WORKERS, context, one_core

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.measured import run_measured
+from kd_tf.results import to_tree
 from pipelines.provenance import environment
 
 COUNTS = (3_000, 30_000)
@@ -75,7 +76,7 @@ def measure(count):
 
 
 def main():
-    made_with = environment()
+    made_with = to_tree(environment())
     runs = [measure(count) for count in COUNTS]
     small, large = (run["peak_memory_mb"] for run in runs)
     results = {

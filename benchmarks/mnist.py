@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 
+from kd_tf.results import to_tree
 from pipelines.provenance import environment
 
 SEEDS = (1, 2, 3)
@@ -34,7 +35,7 @@ def run(seed, arguments):
     if status not in (0, 3):
         raise SystemExit(f"seed {seed} ended with exit status {status}")
     report = json.loads((folder / "report.json").read_text())
-    examples = report["stages"]["prepare"]["examples"]["test"]
+    examples = report["data"]["examples"]["test"]
     records = (folder / "records").glob("*.json")
     seconds = sum(json.loads(r.read_text())["seconds"] for r in records)
     return {
@@ -74,7 +75,9 @@ def main():
     parser.add_argument("--manual_dir")
     arguments = parser.parse_args()
     runs = []
-    made_with = environment()  # before the results file makes the tree dirty
+    made_with = to_tree(
+        environment()
+    )  # before the results file makes the tree dirty
     for seed in SEEDS:
         runs.append(run(seed, arguments))
         results = {

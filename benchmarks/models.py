@@ -21,6 +21,7 @@ import kd_tf
 from kd_tf.data.sources.source import ArraySpec
 from kd_tf.models import MODELS
 from kd_tf.models.cost import count_macs
+from kd_tf.results import to_tree
 from pipelines.provenance import environment
 
 SEED, NUM_CLASSES, CALIBRATION, RUNS, WARMUP = 1, 10, 16, 200, 20
@@ -40,7 +41,7 @@ def main():
         "seed": SEED,
         "num_classes": NUM_CLASSES,
         "runs": RUNS,
-        "environment": environment(),
+        "environment": to_tree(environment()),
         "rows": [],
     }
     for name in MODELS:

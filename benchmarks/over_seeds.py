@@ -10,6 +10,7 @@ import statistics
 import sys
 
 from benchmarks.measured import run_measured
+from kd_tf.results import to_tree
 from pipelines.provenance import environment
 
 SEEDS = (1, 2, 3)
@@ -28,7 +29,9 @@ def over_seeds(config, results_path):
     parser.add_argument("--workdir", required=True, help="for the run folders")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
-    made_with = environment()  # before the results file makes the tree dirty
+    made_with = to_tree(
+        environment()
+    )  # before the results file makes the tree dirty
     runs = []
     for seed in SEEDS:
         folder = pathlib.Path(arguments.workdir) / f"seed{seed}"

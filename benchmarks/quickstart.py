@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 from benchmarks.measured import run_measured
+from kd_tf.results import to_tree
 from pipelines.provenance import environment
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -16,7 +17,7 @@ RESULTS = pathlib.Path(__file__).with_suffix(".json")
 
 
 def main():
-    made_with = environment()
+    made_with = to_tree(environment())
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pipelines.run", "--workdir", folder]
         command += ["--config", str(ROOT / "configs" / "quickstart.yaml")]

@@ -27,6 +27,7 @@ import tensorflow as tf
 
 import kd_tf
 from kd_tf.distillation.loss_table import LOSSES
+from kd_tf.results import to_tree
 from pipelines.provenance import environment
 
 SEED, BATCH, ROUNDS, STEPS, TEMPERATURE, WEIGHT = 1, 128, 7, 6, 4.0, 0.5
@@ -92,7 +93,7 @@ def main():
         "batch": BATCH,
         "rounds": ROUNDS,
         "steps_a_round": STEPS,
-        "environment": environment(),
+        "environment": to_tree(environment()),
     }
     found = []
     for models, loss, pairs in ROWS:
@@ -203,9 +204,11 @@ def loss_alone(distiller, batch):
 
     def value_and_gradient(x, y):
         with tf.GradientTape() as tape:
-            tape.watch((student.answers, student.activations))
-            value = bound_loss.loss(student, teacher, y, None, 0)
-        inputs = (student.answers, student.activations, adapted)
+            tape.watch((student.outputs, student.activations))
+            value = bound_loss.loss(
+                student, teacher, y=y, sample_weight=None, step=0
+            )
+        inputs = (student.outputs, student.activations, adapted)
         return tape.gradient(value, inputs, unconnected_gradients="zero")
 
     return tf.function(value_and_gradient)

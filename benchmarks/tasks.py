@@ -12,6 +12,7 @@ import json
 import pathlib
 
 from benchmarks.over_seeds import run_config
+from kd_tf.results import to_tree
 from pipelines.provenance import environment
 
 RESULTS = pathlib.Path(__file__).with_suffix(".json")
@@ -31,7 +32,7 @@ def main():
     if arguments.manual_dir:
         manual_dir = f"data.manual_dir={arguments.manual_dir}"
         overrides["spoken_digit"].append(manual_dir)
-    results = {"environment": environment(), "runs": {}}
+    results = {"environment": to_tree(environment()), "runs": {}}
     for config, changed in overrides.items():
         results["runs"][config] = run_config(
             config, 1, arguments.workdir / config, changed

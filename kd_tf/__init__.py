@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kd_tf import edge, export, losses, results, schedules, tasks
+    from kd_tf import results, schedules
     from kd_tf.compression.magnitude import MagnitudePruning
     from kd_tf.data.augmentation import Augmentation
     from kd_tf.data.sources import open_source

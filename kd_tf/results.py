@@ -2,7 +2,7 @@
 
 Whoever measures writes one of these; reports, comparisons and scripts of
 users read them. A field that is None, or a key that is absent, was not
-measured. Reading and writing JSON needs pydantic; the records do not.
+measured. Reading JSON needs pydantic; the records do not.
 """
 
 import dataclasses
@@ -342,12 +342,9 @@ class Results:
 def to_json(record: Any, *, indent: int | None = None) -> str:
     """Writes a record, or a list or dict of records, as JSON.
 
-    NaN, which JSON does not have, becomes null.
+    NaN and infinity are written as `NaN` and `Infinity`, which Python reads.
     """
-    import pydantic
-
-    adapter = pydantic.TypeAdapter(type(record))
-    return adapter.dump_json(record, indent=indent).decode()
+    return json.dumps(record, default=dataclasses.asdict, indent=indent)
 
 
 def from_json(kind: type[R], text: str) -> R:

@@ -19,8 +19,8 @@ BLOCKS = re.findall(r"```python\n(.*?)```", SECTION, flags=re.DOTALL)
 
 def block(start):
     """The one block that holds this text."""
-    (found,) = [code for code in BLOCKS if start in code]
-    return found
+    (only,) = [code for code in BLOCKS if start in code]
+    return only
 
 
 def convolutions(name, width, nested):
@@ -87,12 +87,12 @@ def test_custom_loss_in_ten_lines(names):
     exec("import kd_tf\n" + code, names)
     distiller = names["distiller"]
     distiller.compile("adam", names["label_loss"])
-    found = distiller.evaluate(names["train"], verbose=0, return_dict=True)
+    logs = distiller.evaluate(names["train"], verbose=0, return_dict=True)
     x = np.concatenate([x for x, _ in names["train"]])
     s, t = names["student"](x).numpy(), names["teacher"](x).numpy()
     cosine = np.sum(s * t, -1) / np.linalg.norm(s, axis=-1)
     cosine = cosine / np.linalg.norm(t, axis=-1)
-    assert found["cosine_loss"] == pytest.approx(1 - cosine.mean(), rel=1e-4)
+    assert logs["cosine_loss"] == pytest.approx(1 - cosine.mean(), rel=1e-4)
 
 
 def test_custom_distiller_in_twenty_lines(names):

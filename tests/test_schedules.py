@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kd_tf.schedules import cosine, linear, value_at
+from kd_tf.results import ScheduleRecord, from_json, to_json
+from kd_tf.schedules import Ramp, cosine, linear, record_schedule, value_at
 
 # Eight steps from 6 to 2. A quarter of a turn is half the cosine's way; an
 # eighth leaves (1 + cos 45 degrees) / 2 of it.
@@ -57,7 +58,7 @@ def test_follows_a_counting_variable_in_a_graph(shape):
 
 @battery
 @pytest.mark.parametrize("num_steps", [0, -3, float("nan")])
-def test_bad_number_of_steps_is_refused(shape, num_steps):
+def test_invalid_number_of_steps_is_refused(shape, num_steps):
     with pytest.raises(ValueError, match="greater than 0") as raised:
         shape(1, 0, num_steps=num_steps)
     assert f"num_steps={num_steps}" in str(raised.value)
@@ -68,9 +69,9 @@ def test_numbers_stay_as_they_are():
 
 
 def test_any_function_of_the_step_is_a_schedule():
-    found = value_at(lambda step: 3 * step, tf.constant(7, "int64"))
-    assert found.dtype == tf.float32
-    assert float(found) == 21
+    value = value_at(lambda step: 3 * step, tf.constant(7, "int64"))
+    assert value.dtype == tf.float32
+    assert float(value) == 21
     assert float(value_at(lambda step: 5, 0)) == 5
 
 
@@ -81,3 +82,51 @@ def test_learning_rate_schedules_of_keras_are_schedules():
     steps = keras.optimizers.schedules.PiecewiseConstantDecay([5], [1.0, 0.5])
     assert float(value_at(steps, tf.constant(5, "int64"))) == 1
     assert float(value_at(steps, tf.constant(6, "int64"))) == 0.5
+
+
+def test_shapes_are_ramps():
+    assert linear(6, 2, 8) == Ramp(6, 2, 8)
+    assert cosine(6, 2, 8) == Ramp(6, 2, 8, "cosine")
+
+
+def test_unknown_shape_is_refused():
+    with pytest.raises(ValueError, match="'linear' or 'cosine'") as raised:
+        Ramp(1, 0, 10, "cubic")
+    assert "Received: shape='cubic'" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("ramp", "description"),
+    [
+        (linear(6, 2, num_steps=8), "6 to 2 in 8 steps, linear"),
+        (cosine(0.1, 1, num_steps=1500.0), "0.1 to 1 in 1500 steps, cosine"),
+    ],
+)
+def test_ramp_describes_itself(ramp, description):
+    assert str(ramp) == description
+
+
+def test_record_of_a_ramp_is_that_by_hand():
+    # 400 steps in 8 epochs of 50; the ramp ends after a quarter of them.
+    record = record_schedule(
+        linear(6, 2, num_steps=100), num_steps=400, steps_per_epoch=50
+    )
+    assert record.description == "6 to 2 in 100 steps, linear"
+    assert len(record.epochs) == len(record.values) == 101
+    np.testing.assert_allclose(record.epochs, np.linspace(0, 8, 101))
+    by_hand = np.maximum(6 - 4 * np.arange(101) / 25, 2)
+    np.testing.assert_allclose(record.values, by_hand, rtol=1e-6)
+
+
+def test_record_of_any_schedule_names_it_and_its_ends():
+    halving = keras.optimizers.schedules.ExponentialDecay(8.0, 10, 0.5)
+    record = record_schedule(halving, num_steps=20, steps_per_epoch=10)
+    assert record.description == "ExponentialDecay, 8 to 2"
+    assert record.epochs[-1] == 2
+    assert record.values[50] == pytest.approx(4)  # after ten steps
+
+
+def test_record_reads_back_from_json():
+    ramp = cosine(1.0, 0.0, num_steps=10)
+    record = record_schedule(ramp, num_steps=10, steps_per_epoch=5)
+    assert from_json(ScheduleRecord, to_json(record)) == record

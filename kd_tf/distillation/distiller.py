@@ -131,7 +131,7 @@ class Distiller(keras.Model):
     @property
     def pairs(self) -> dict[str, list[Pair]]:
         """{loss: [(student layer, teacher layer)]}, of losses on layers."""
-        return {b.name: b.pairs for b in self.bound_losses if b.pairs}
+        return {b.name: list(b.pairs) for b in self.bound_losses if b.pairs}
 
     @property
     def schedules(self) -> dict[str, Schedule]:
@@ -249,16 +249,17 @@ class Distiller(keras.Model):
 
     def loss_weights(self, names: Iterable[str]) -> dict[str, Any]:
         """The factor of each loss at this step, {name: number}."""
-        share = value_at(self.student_weight, self.step)
+        student_weight = value_at(self.student_weight, self.step)
         given = {loss.name: loss.loss_term.weight for loss in self.bound_losses}
         weights = {
-            name: (1 - share) * value_at(given.get(name, 1.0), self.step)
+            name: (1 - student_weight)
+            * value_at(given.get(name, 1.0), self.step)
             for name in names
         }
         if "student_loss" in weights:
             # It carries the regularization already: with the rest of it,
             # which stands for itself, that counts in full.
-            weights["student_loss"] = share
+            weights["student_loss"] = student_weight
         return weights
 
     def diagnose(self, data: Iterable[Any]) -> Diagnosis:

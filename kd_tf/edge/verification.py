@@ -11,6 +11,7 @@ import numpy as np
 
 from kd_tf.results import ScoreRecord
 from kd_tf.tasks import get_task
+from kd_tf.tasks.task import Agreement, Score
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -54,14 +55,14 @@ def evaluate_models(
     Returns:
         `Evaluation`; a model has an agreement if it has a reference.
     """
-    kind = get_task(task)
-    scores = {name: kind.new_score(num_outputs) for name in models}
-    agreements = {name: kind.new_agreement() for name in references}
+    chosen = get_task(task)
+    scores = {name: chosen.new_score(num_outputs) for name in models}
+    agreements = {name: chosen.new_agreement() for name in references}
     not_finite = dict.fromkeys(models, 0)
     losses: dict[str, list[np.ndarray]] = {name: [] for name in models}
     for x, y in batches:
-        # Every model sees the batch before the next one is read, so that
-        # models can be compared while memory holds one batch alone.
+        # All models see a batch before the next is read, so that they can be
+        # compared while memory holds the outputs of one batch alone.
         raw = {name: model(x) for name, model in models.items()}
         outputs = {name: np.nan_to_num(array) for name, array in raw.items()}
         for name, score in scores.items():
@@ -71,15 +72,19 @@ def evaluate_models(
             agreement.update(outputs[name], outputs[references[name]])
     return Evaluation(
         scores={
-            name: dataclasses.replace(
-                score.result(),
-                not_finite=not_finite[name],
-                agreement=agreements[name].result()
-                if name in agreements
-                else None,
-            )
+            name: _record(score, not_finite[name], agreements.get(name))
             for name, score in scores.items()
         },
         arrays={name: score.arrays() for name, score in scores.items()},
         losses={name: np.concatenate(of) for name, of in losses.items()},
+    )
+
+
+def _record(
+    score: Score, not_finite: int, agreement: Agreement | None
+) -> ScoreRecord:
+    return dataclasses.replace(
+        score.result(),
+        not_finite=not_finite,
+        agreement=None if agreement is None else agreement.result(),
     )

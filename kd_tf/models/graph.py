@@ -219,9 +219,3 @@ def _check_symbolic(model: keras.Model) -> None:
             f"on their inputs. Received: {type(model).__name__} without a "
             "symbolic graph"
         )
-
-
-# Former names, until nothing imports them any more.
-answering_operations = output_operations
-answer_key = output_key
-parts = outputs_by_name

@@ -70,7 +70,7 @@ def write_comparison(
         _configs(runs, differences),
         _cost(runs, task),
         _training(runs, task),
-        *_classes(runs, task),
+        _classes(runs, task),
         _curves(runs),
         _machines(runs),
     ]
@@ -135,8 +135,8 @@ def _training(runs: Sequence[FinishedRun], task: Task) -> Section:
     return Section("Training", pictures=pictures)
 
 
-def _classes(runs: Sequence[FinishedRun], task: Task) -> list[Section]:
-    """A section for each score that is known class by class."""
+def _classes(runs: Sequence[FinishedRun], task: Task) -> Section:
+    """A table for each score that is known class by class."""
     columns: dict[str, list[tuple[str, dict[str, float | None]]]] = {}
     for run in runs:
         record = run.results.scores_of(run.results.released)
@@ -144,13 +144,11 @@ def _classes(runs: Sequence[FinishedRun], task: Task) -> list[Section]:
             names = run.results.data.class_names
             of_class = dict(zip(names, values, strict=True))
             columns.setdefault(score, []).append((run.label, of_class))
-    return [
-        Section(
-            f"Every {task.unit}: {score}",
-            tables=[_class_table(of_runs, task.unit, score)],
-        )
+    tables = [
+        _class_table(of_runs, task.unit, score)
         for score, of_runs in columns.items()
     ]
+    return Section(f"Every {task.unit}", tables=tables)
 
 
 def _class_table(

@@ -6,6 +6,7 @@ Shapes: C classes, T thresholds.
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from kd_tf.reporting.pictures import (
     NARROW,
@@ -77,19 +78,7 @@ def calibration_picture(series: Sequence[Series]) -> Picture:
         height=4.0, nrows=2, sharex=True, height_ratios=(3, 1)
     )
     axis.plot((0, 1), (0, 1), color="0.6", linewidth=1, label="ideal")
-    errors = []
-    for one in series:
-        count = one.arrays["calibration_count"]
-        used, fraction = count > 0, count / max(count.sum(), 1)
-        confidence = one.arrays["calibration_confidence"][used]
-        accuracy = one.arrays["calibration_accuracy"][used]
-        error = (fraction[used] * np.abs(confidence - accuracy)).sum()
-        label = f"{one.title}, off by {error:.3f}"
-        line = one.look.line
-        axis.plot(confidence, accuracy, marker=".", label=label, **line)
-        edges = np.linspace(0, 1, len(count) + 1)
-        counts.stairs(fraction, edges, **line)
-        errors.append(f"{one.title} {error:.4f}")
+    errors = [_plot_calibration(axis, counts, one) for one in series]
     axis.set(ylabel="fraction that is right", ylim=(0, 1.02))
     axis.set_title("Calibration")
     axis.legend()
@@ -99,6 +88,20 @@ def calibration_picture(series: Sequence[Series]) -> Picture:
         f"calibration error: {'; '.join(errors)}."
     )
     return picture(figure, "calibration", alt)
+
+
+def _plot_calibration(axis: Axes, counts: Axes, one: Series) -> str:
+    """Draws one model and returns its error in words."""
+    count = one.arrays["calibration_count"]
+    used, fraction = count > 0, count / max(count.sum(), 1)
+    confidence = one.arrays["calibration_confidence"][used]
+    accuracy = one.arrays["calibration_accuracy"][used]
+    error = (fraction[used] * np.abs(confidence - accuracy)).sum()
+    label = f"{one.title}, off by {error:.3f}"
+    axis.plot(confidence, accuracy, marker=".", label=label, **one.look.line)
+    edges = np.linspace(0, 1, len(count) + 1)
+    counts.stairs(fraction, edges, **one.look.line)
+    return f"{one.title} {error:.4f}"
 
 
 @styled

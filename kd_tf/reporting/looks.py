@@ -1,8 +1,9 @@
-"""How models and runs are told apart in a picture: by their position."""
+"""How models and runs differ in a picture: by their position in a list."""
 
 import dataclasses
+from typing import Any
 
-_COLORS = ("#4269d0", "#9c6b4e", "#2a9d4a", "#8d4bd6", "#c98a00", "#e0452f")
+_COLORS = ("#4269d0", "#e0452f", "#2a9d4a", "#8d4bd6", "#c98a00", "#9c6b4e")
 _LINES = ("-", "-.", "--", ":")
 _MARKERS = "osD^vPX"
 
@@ -16,7 +17,7 @@ class Look:
     marker: str
 
     @property
-    def line(self) -> dict[str, str]:
+    def line(self) -> dict[str, Any]:
         """Arguments of a line without markers."""
         return {"color": self.color, "linestyle": self.linestyle}
 

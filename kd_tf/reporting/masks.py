@@ -46,29 +46,26 @@ def mask_picture(
         palette: C colors (red, green, blue), up to 255, or None.
     """
     target = shown.targets[n]
-    masks = [outputs[n] for outputs in shown.outputs.values()]
-    titles = [
-        f"{title}{_scores(target, mask)}"
-        for title, mask in zip(shown.outputs, masks, strict=True)
-    ]
+    masks = {title: outputs[n] for title, outputs in shown.outputs.items()}
+    titles = [f"{title}{_scores(target, masks[title])}" for title in masks]
     colors = _colors(palette, len(class_names))
-    figure, (image_axis, target_axis, wrong_axis, *rest) = _grid(
-        3 + len(masks), target
-    )
-    show_image(image_axis, shown.x[n])
-    image_axis.set_title(f"{shown.numbers[n]} of the test split", fontsize=7)
-    _show_mask(target_axis, target, colors, title="truth")
-    _show_mistakes(wrong_axis, target, masks[-1])
+    figure, axes = _grid(3 + len(masks), target)
+    show_image(axes[0], shown.x[n])
+    axes[0].set_title(f"{shown.numbers[n]} of the test split", fontsize=7)
+    _show_mask(axes[1], target, colors, title="truth")
+    _show_mistakes(axes[2], target, [*masks.values()][-1])
     # The grid may have an axis or two to spare.
-    for axis, title, mask in zip(rest, titles, masks, strict=False):
+    for axis, title, mask in zip(
+        axes[3:], titles, masks.values(), strict=False
+    ):
         _show_mask(axis, mask, colors, title=title)
-    present = np.unique([target, *masks])
+    present = np.unique([target, *masks.values()])
     _legend(figure, present[present != IGNORED], class_names, colors)
     alt = (
         f"Test image {shown.numbers[n]}, its truth, {', '.join(titles)}, and "
         "where the file is wrong."
-    ).replace("\n", " ")
-    return picture(figure, example_name(n), alt)
+    )
+    return picture(figure, example_name(n), alt.replace("\n", " "))
 
 
 def _grid(count: int, mask: np.ndarray) -> tuple[Figure, list[Axes]]:

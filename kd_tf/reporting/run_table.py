@@ -34,7 +34,7 @@ def run_table(labels: Sequence[str], runs: Sequence[Results]) -> Table:
         ("seed", [str(run.seed) for run in runs]),
     ]
     columns = [column for column in columns if any(column[1])]
-    # Which limits were missed is said of every run, even if none was.
+    # This column stands even if no run missed a limit.
     refused = ["; ".join(map(str, run.missed)) for run in runs]
     headers, cells = zip(*columns, ("refused for", refused), strict=True)
     return Table(["run", *headers], [*zip(labels, *cells, strict=True)])

@@ -6,6 +6,7 @@ A history is a list of dicts, one an epoch, as Keras logs them.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from kd_tf.reporting.looks import look
 from kd_tf.reporting.pictures import (
@@ -45,11 +46,14 @@ def _of_one(
     results: Results, variant: Variant, training: TrainingRecord, color: str
 ) -> list[Picture]:
     task = get_task(results.data.task)
+    quantities = {"loss": ("loss", "loss")}
     first = training.history[0]
-    pictures = [_curve(variant, training, ("loss", "loss"), color)]
     if task.score in first:
-        score = (task.score, task.title)
-        pictures.append(_curve(variant, training, score, color))
+        quantities["score"] = (task.score, task.title)
+    pictures = [
+        _curve(variant, training, *quantity, color, name=name)
+        for name, quantity in quantities.items()
+    ]
     losses = [key for key in first if key.endswith("_loss")]
     losses = [key for key in losses if not key.startswith("val_")]
     if losses:
@@ -61,21 +65,14 @@ def _of_one(
 def _curve(
     variant: Variant,
     training: TrainingRecord,
-    quantity: tuple[str, str],
+    key: str,
+    title: str,
     color: str,
+    *,
+    name: str,
 ) -> Picture:
-    key, title = quantity
     figure, axis = canvas()
-    changes = []
-    for label, prefix, line in (
-        ("training", "", "--"),
-        ("validation", "val_", "-"),
-    ):
-        points = over_epochs(training.history, prefix + key)
-        if points:
-            axis.plot(*points, line, color=color, marker=".", label=label)
-            first, last = points[1][0], points[1][-1]
-            changes.append(f"{label} {first:.4g} to {last:.4g}")
+    changes = _plot_both_splits(axis, training.history, key, color)
     alt = (
         f"{title.capitalize()} of {variant.title} over "
         f"{len(training.history)} epochs: {', '.join(changes)}."
@@ -88,8 +85,24 @@ def _curve(
     axis.set_title(f"{variant.title}: {title}")
     axis.legend()
     label_epochs(axis)
-    kind = "loss" if key == "loss" else "score"
-    return picture(figure, f"training_{variant.name}_{kind}", alt)
+    return picture(figure, f"training_{variant.name}_{name}", alt)
+
+
+def _plot_both_splits(
+    axis: Axes, history: History, key: str, color: str
+) -> list[str]:
+    """Draws a quantity on both splits and returns how it changed, in words."""
+    changes = []
+    for split, prefix, line in (
+        ("training", "", "--"),
+        ("validation", "val_", "-"),
+    ):
+        points = over_epochs(history, prefix + key)
+        if points:
+            axis.plot(*points, line, color=color, marker=".", label=split)
+            first, last = points[1][0], points[1][-1]
+            changes.append(f"{split} {first:.4g} to {last:.4g}")
+    return changes
 
 
 @styled

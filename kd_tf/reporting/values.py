@@ -11,7 +11,7 @@ from kd_tf.reporting.pictures import Picture, canvas, picture, styled
 from kd_tf.reporting.series import Series
 
 _MOST_VALUES = 12
-_POINTS = 3000  # of one model; more are not told apart
+_POINTS = 3000  # of one model; more would hide each other
 
 
 def value_pictures(

@@ -17,7 +17,7 @@ def fit_resumably(
     validation_data: Any,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
-    """Goes on from the last epoch written, and keeps the best one's weights.
+    """Fits from the last epoch written, and restores the best one's weights.
 
     Args:
         trainer: Compiled model to fit: the model itself, or a `Distiller`.
@@ -28,8 +28,8 @@ def fit_resumably(
             from 0, to a dataset of all of them, shuffled, and its number of
             steps an epoch.
         validation_data: Dataset that epochs are scored on.
-        callbacks: Further callbacks. Those that change weights see the end of
-            a batch before the checkpoint does.
+        callbacks: All callbacks, `checkpoint` among them; those that change
+            weights come before it, so that it saves what they left.
     """
     first_epoch = checkpoint.resume(trainer)
     if first_epoch < epochs:

@@ -419,7 +419,7 @@ def _needs(config: Config, task: Task) -> Iterator[tuple[str, bool, str]]:
     unfit = [
         loss.name
         for loss in config.distill.losses
-        if loss.spec.outputs not in ("any", task.output_name)
+        if not loss.spec.fits(task.output_name)
     ]
     yield (
         "distill",

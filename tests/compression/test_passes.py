@@ -8,7 +8,7 @@ import pytest
 from kd_tf.compression import PASSES, PassSpec
 from kd_tf.ranges import Count, Share
 from kd_tf.results import CompressionRecord, LayerRecord
-from kd_tf.specs import REQUIRED
+from kd_tf.specs import REQUIRED, read_arguments
 from tests.compression.recoveries import Fit
 
 X = np.random.default_rng(0).normal(size=(16, 4)).astype("f")
@@ -69,7 +69,8 @@ def test_arguments_of_magnitude_are_those_of_its_signature():
 @pytest.mark.parametrize("name", PASSES)
 def test_every_pass_takes_a_model_and_a_recovery(name):
     spec = PASSES.find(name)
-    assert spec.load() is not None
+    assert list(read_arguments(spec.function))[:2] == ["model", "recover"]
+    assert callable(spec.load())
     assert spec.summary
     assert all(a.default is not REQUIRED for a in spec.arguments.values())
 
@@ -77,7 +78,7 @@ def test_every_pass_takes_a_model_and_a_recovery(name):
 def test_unknown_pass_is_refused_with_those_there_are():
     with pytest.raises(
         ValueError,
-        match="no compression pass 'magic'.*Allowed: magnitude, or 'package",
+        match=r"no compression pass 'magic'.*Allowed: magnitude, or 'package",
     ):
         PASSES.find("magic")
 

@@ -70,7 +70,7 @@ def test_flips_and_quarter_turns_move_pixels_and_lose_none(flip, rotate):
     x, y = images(batch=40)
     moved, masks = Augmentation(4, flip=flip, rotate=rotate)(x, y, SEED)
     turns = range(4) if rotate else [0]
-    found = set()
+    motions = set()
     for before, after, mask in zip(x.numpy(), moved, masks, strict=True):
         candidates = {
             (k, mirrored): np.rot90(
@@ -94,9 +94,9 @@ def test_flips_and_quarter_turns_move_pixels_and_lose_none(flip, rotate):
         np.testing.assert_array_equal(
             mask, candidates[matching[0]][..., 0] // 64
         )
-        found.add(matching[0])
+        motions.add(matching[0])
     # In forty draws every motion comes up.
-    assert len(found) >= len(_allowed(flip)) * (2 if rotate else 1)
+    assert len(motions) >= len(_allowed(flip)) * (2 if rotate else 1)
 
 
 def _allowed(flip):
@@ -106,7 +106,7 @@ def _allowed(flip):
 
 
 def test_masks_move_with_their_images():
-    # Masks cut from the image itself; smooth, so that sampling agrees.
+    # Masks made of the image itself; smooth, so that sampling agrees.
     ramp = np.linspace(0, 255, 64, dtype="float32")
     x = np.broadcast_to(ramp[None, :, None, None], (8, 64, 64, 1))
     y = (x[..., 0] > 127).astype("uint8")
@@ -124,14 +124,14 @@ def test_ignored_pixels_stay_ignored():
     assert (masks.numpy() == IGNORED).all()
 
 
-def test_crop_keeps_at_least_its_share():
-    # A ramp in x: what is left of its range is the share that was kept.
+def test_crop_keeps_at_least_its_fraction():
+    # A ramp in x: what remains of its range is the fraction that was kept.
     ramp = np.arange(100, dtype="float32")
     x = np.broadcast_to(ramp[None, None, :, None], (50, 100, 100, 1))
-    cut, _ = Augmentation(2, crop=0.6)(
+    cropped, _ = Augmentation(2, crop=0.6)(
         tf.constant(x), tf.zeros(50, tf.int64), SEED
     )
-    kept = (np.ptp(cut[:, 50, :, 0], axis=1)) / 99
+    kept = (np.ptp(cropped[:, 50, :, 0], axis=1)) / 99
     assert kept.min() >= 0.59
     assert kept.max() <= 1.0
     assert np.ptp(kept) > 0.2
@@ -148,10 +148,12 @@ def test_colours_stay_pixels():
 def test_mixup_weighs_examples_and_targets_alike():
     x = tf.constant([[[[0.0]]], [[[100.0]]]])
     y = tf.constant([0, 1], tf.int64)
-    mixed, shares = Augmentation(2, mixup=1.0)(x, y, SEED)
-    np.testing.assert_allclose(tf.reduce_sum(shares, -1), 1, rtol=1e-6)
-    # The share of the second class is the share of the second image.
-    np.testing.assert_allclose(mixed[:, 0, 0, 0], 100 * shares[:, 1], rtol=1e-5)
+    mixed, fractions = Augmentation(2, mixup=1.0)(x, y, SEED)
+    np.testing.assert_allclose(tf.reduce_sum(fractions, -1), 1, rtol=1e-6)
+    # The fraction of the second class is that of the second image.
+    np.testing.assert_allclose(
+        mixed[:, 0, 0, 0], 100 * fractions[:, 1], rtol=1e-5
+    )
 
 
 def test_mixup_of_masks_leaves_ignored_pixels_out():
@@ -159,11 +161,11 @@ def test_mixup_of_masks_leaves_ignored_pixels_out():
     y = tf.constant(
         np.stack([np.zeros((8, 8)), np.full((8, 8), IGNORED)]).astype("uint8")
     )
-    _, shares = Augmentation(4, mixup=1.0)(x, y, SEED)
-    # Only the first image's pixels are of a class, by its share.
-    assert shares.shape == (2, 8, 8, 4)
-    assert (shares[..., 1:].numpy() == 0).all()
-    total = shares[..., 0].numpy()
+    _, fractions = Augmentation(4, mixup=1.0)(x, y, SEED)
+    # Only the first image's pixels are of a class, by its weight.
+    assert fractions.shape == (2, 8, 8, 4)
+    assert (fractions[..., 1:].numpy() == 0).all()
+    total = fractions[..., 0].numpy()
     assert (total > 0).all()
     assert (total < 1).all()
 
@@ -179,23 +181,23 @@ def test_shift_moves_silence_in():
     assert (ends == 1).all()
 
 
-def test_noise_is_a_share_of_the_loudness():
+def test_noise_is_relative_to_the_loudness():
     x, y = recordings(batch=30, samples=4000)
     noisy, _ = Augmentation(2, noise=0.5)(x, y, SEED)
     clean = tf.cast(x, tf.float32)
-    share = np.std(noisy - clean, axis=1) / np.std(clean, axis=1)
-    assert share.max() <= 0.52
-    assert share.max() > 0.3
-    assert share.min() < 0.2
+    relative = np.std(noisy - clean, axis=1) / np.std(clean, axis=1)
+    assert relative.max() <= 0.52
+    assert relative.max() > 0.3
+    assert relative.min() < 0.2
 
 
 def test_spec_augment_silences_time_and_band():
     x = tf.constant(np.random.default_rng(0).normal(size=(1, 4000)) * 1000)
-    found, _ = Augmentation(2, spec_augment=0.5)(x, tf.range(1), SEED)
+    silenced, _ = Augmentation(2, spec_augment=0.5)(x, tf.range(1), SEED)
     before = np.abs(np.fft.rfft(np.asarray(x[0])))
-    after = np.abs(np.fft.rfft(np.asarray(found[0])))
+    after = np.abs(np.fft.rfft(np.asarray(silenced[0])))
     assert (after < 1e-2 * before.mean()).mean() > 0.01
-    power = np.square(np.asarray(found[0])).reshape(-1, 50).mean(axis=1)
+    power = np.square(np.asarray(silenced[0])).reshape(-1, 50).mean(axis=1)
     assert power.min() < power.max() / 2
 
 

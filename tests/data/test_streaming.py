@@ -5,11 +5,12 @@ from kd_tf.data.augmentation import Augmentation
 from kd_tf.data.splitting.splits import Split
 from kd_tf.data.streaming import (
     Normalization,
+    Preprocessing,
     evaluation_stream,
     training_stream,
 )
 
-PLAIN = Normalization(0.0, 1.0)
+PLAIN = Preprocessing(Normalization(0.0, 1.0))
 
 
 @pytest.fixture
@@ -21,19 +22,31 @@ def split(tmp_path):
     return Split.in_folder(tmp_path, "train")
 
 
+def batches_of(split, preprocessing=PLAIN, **options):
+    options = {
+        "batch_size": 8,
+        "epochs": range(3),
+        "order_seed": 1,
+        "augmentation_seed": 1,
+        **options,
+    }
+    stream, steps = training_stream(split, preprocessing, **options)
+    return list(stream.as_numpy_iterator()), steps
+
+
 def epochs_of(split, **options):
-    options = {"batch_size": 8, "seed": 1, "epochs": 3, **options}
-    stream, steps = training_stream(split, PLAIN, **options)
-    batches = list(stream.as_numpy_iterator())
-    labels = [y.tolist() for _, y in batches]
+    batches, steps = batches_of(split, **options)
+    labels = [y for _, y in batches]
     return [
-        sum(labels[i : i + steps], []) for i in range(0, len(labels), steps)
+        np.concatenate(labels[i : i + steps]).tolist()
+        for i in range(0, len(labels), steps)
     ]
 
 
 def test_images_stay_with_their_labels(split):
-    stream, _ = training_stream(split, PLAIN, batch_size=8, seed=1, epochs=1)
-    for x, y in stream.as_numpy_iterator():
+    batches, steps = batches_of(split, epochs=range(1))
+    assert len(batches) == steps == 7
+    for x, y in batches:
         assert x.dtype == np.float32
         assert x.shape[1:] == (2, 3, 1)
         assert (x == y[:, None, None, None]).all()
@@ -47,19 +60,21 @@ def test_every_epoch_holds_every_example_in_an_order_of_its_own(split):
 
 
 def test_resumed_training_sees_what_it_would_have_seen(split):
-    assert epochs_of(split, first_epoch=1) == epochs_of(split)[1:]
+    assert epochs_of(split, epochs=range(1, 3)) == epochs_of(split)[1:]
 
 
 def test_seeds_share_no_order(split):
     orders = [
-        tuple(e) for seed in (1, 2, 3) for e in epochs_of(split, seed=seed)
+        tuple(e)
+        for seed in (1, 2, 3)
+        for e in epochs_of(split, order_seed=seed)
     ]
     assert len(set(orders)) == 9
 
 
 def test_shuffling_needs_no_more_memory_than_its_buffer(split, monkeypatch):
     monkeypatch.setattr("kd_tf.data.streaming._SHUFFLE_BUFFER_BYTES", 140)
-    (epoch,) = epochs_of(split, epochs=1)
+    (epoch,) = epochs_of(split, epochs=range(1))
     assert sorted(epoch) == list(range(50))
     # An example and its label take 14 bytes. With ten of them in the buffer
     # none comes out more than ten places early.
@@ -80,8 +95,8 @@ def test_evaluation_keeps_the_order_and_the_rest(split):
 )
 def test_normalization_by_hand(mean, std, expected):
     pixels = np.array([[0], [255]], "uint8")
-    found = Normalization(mean, std)(pixels)
-    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6)
+    normalized = Normalization(mean, std)(pixels)
+    np.testing.assert_allclose(normalized[:, 0], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
@@ -91,42 +106,63 @@ def test_examples_of_every_type_and_masks_come_as_they_were(tmp_path, dtype):
     np.save(tmp_path / "test_x.npy", x)
     np.save(tmp_path / "test_y.npy", y)
     split = Split.in_folder(tmp_path, "test")
-    ((found, masks),) = evaluation_stream(
+    ((examples, masks),) = evaluation_stream(
         split, PLAIN, batch_size=4
     ).as_numpy_iterator()
-    np.testing.assert_array_equal(found, x.astype("float32"))
+    np.testing.assert_array_equal(examples, x.astype("float32"))
     np.testing.assert_array_equal(masks, y)
     assert masks.dtype == np.int32
 
 
 def test_targets_of_a_regression_are_normalized(split):
-    stream = evaluation_stream(
-        split,
-        PLAIN,
-        batch_size=50,
-        normalize_targets=Normalization([10.0], [2.0]),
+    preprocessing = Preprocessing(
+        Normalization(0.0, 1.0), Normalization([10.0], [2.0])
     )
+    stream = evaluation_stream(split, preprocessing, batch_size=50)
     ((_, y),) = stream.as_numpy_iterator()
     np.testing.assert_allclose(y, (np.arange(50) - 10) / 2)
 
 
+AUGMENTED = Preprocessing(
+    Normalization(0.0, 1.0), augment=Augmentation(50, colour=0.5)
+)
+
+
+def augmented(split, **options):
+    batches, _ = batches_of(split, AUGMENTED, batch_size=20, **options)
+    return batches
+
+
 def test_augmentation_of_a_resumed_training_is_what_it_would_have_been(split):
-    augment = Augmentation(50, colour=0.5)
-
-    def batches(first_epoch):
-        stream, _ = training_stream(
-            split,
-            PLAIN,
-            batch_size=20,
-            seed=1,
-            epochs=2,
-            first_epoch=first_epoch,
-            augment=augment,
-        )
-        return [x for x, _ in stream.as_numpy_iterator()]
-
-    whole, resumed = batches(0), batches(1)
+    whole = augmented(split, epochs=range(2))
+    resumed = augmented(split, epochs=range(1, 2))
     assert len(whole) == 6
-    for expected, found in zip(whole[3:], resumed, strict=True):
-        np.testing.assert_array_equal(found, expected)
-    assert not np.array_equal(whole[0], whole[3])
+    for (expected, _), (x, _) in zip(whole[3:], resumed, strict=True):
+        np.testing.assert_array_equal(x, expected)
+    assert not np.array_equal(whole[0][0], whole[3][0])
+
+
+def test_order_and_augmentation_have_seeds_of_their_own(split):
+    (x, y), *_ = augmented(split)
+    (other_x, same_y), *_ = augmented(split, augmentation_seed=2)
+    np.testing.assert_array_equal(same_y, y)
+    assert not np.array_equal(other_x, x)
+    (_, other_y), *_ = augmented(split, order_seed=2)
+    assert not np.array_equal(other_y, y)
+
+
+def test_evaluation_is_not_augmented(split):
+    stream = evaluation_stream(split, AUGMENTED, batch_size=50)
+    ((x, _),) = stream.as_numpy_iterator()
+    np.testing.assert_array_equal(x[:, 0, 0, 0], np.arange(50))
+
+
+def test_mixed_up_class_numbers_stream_as_fractions(split):
+    preprocessing = Preprocessing(
+        Normalization(0.0, 1.0), augment=Augmentation(50, mixup=1.0)
+    )
+    (x, y), *_ = batches_of(split, preprocessing)[0]
+    assert y.shape == (8, 50)
+    np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-6)
+    # Image i is full of i, so its mean is that of the classes.
+    np.testing.assert_allclose(x[:, 0, 0, 0], y @ np.arange(50), rtol=1e-5)

@@ -17,7 +17,7 @@ def model(activation=None, outputs="a"):
 
 
 def test_what_is_no_model_is_refused():
-    with pytest.raises(ValueError, match="`student` must be a keras.Model"):
+    with pytest.raises(ValueError, match=r"`student` must be a keras.Model"):
         check_models("student.keras", model())
 
 

@@ -54,16 +54,16 @@ def findings(diagnosis, about):
     return [sentence for sentence in diagnosis.findings if about in sentence]
 
 
-# The outputs of linear models for the rows of an identity matrix are the rows
-# of their kernels. Of these four examples the teacher classifies the first three
-# correctly, the student the first and the last.
+# For the rows of an identity matrix the outputs of linear models are the rows
+# of their kernels. Of these four examples the teacher classifies the first
+# three correctly, the student the first and the last.
 LABELS = np.array([0, 1, 2, 0])
 TEACHER = np.array([[4, 0, 0], [0, 4, 0], [0, 0, 4], [0, 0, 4]], "f")
 STUDENT = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]], "f")
 IDENTITY = np.eye(4, dtype="f")
 
 
-def known(losses="soft_targets", **options):
+def linear_distiller(losses="soft_targets", **options):
     return distil(dense(STUDENT), dense(TEACHER), losses, **options)
 
 
@@ -80,7 +80,7 @@ def known(losses="soft_targets", **options):
     ids=["numbers", "column of numbers", "one-hot"],
 )
 def test_accuracies_are_those_by_hand(labels, loss):
-    diagnosis = known(loss=loss).diagnose([(IDENTITY, labels)])
+    diagnosis = linear_distiller(loss=loss).diagnose([(IDENTITY, labels)])
     assert diagnosis.accuracy == {"teacher": 0.75, "student": 0.5}
     assert diagnosis.num_examples == 4
     assert findings(diagnosis, "little to learn") == []
@@ -88,7 +88,7 @@ def test_accuracies_are_those_by_hand(labels, loss):
 
 def test_accuracy_is_over_all_batches():
     batches = [(IDENTITY[:3], LABELS[:3]), (IDENTITY[3:], LABELS[3:])]
-    diagnosis = known().diagnose(batches)
+    diagnosis = linear_distiller().diagnose(batches)
     assert diagnosis.accuracy == {"teacher": 0.75, "student": 0.5}
     assert diagnosis.num_examples == 4
 
@@ -99,7 +99,7 @@ def two_outputs(**kernels):
     return keras.Model(inputs, {k: head(inputs) for k, head in heads.items()})
 
 
-def two_known():
+def two_linear_distillers():
     return distil(
         two_outputs(a=STUDENT, b=TEACHER),
         two_outputs(a=TEACHER, b=TEACHER),
@@ -108,12 +108,14 @@ def two_known():
 
 
 def test_accuracy_of_several_outputs_is_their_mean():
-    diagnosis = two_known().diagnose([(IDENTITY, {"a": LABELS, "b": LABELS})])
+    diagnosis = two_linear_distillers().diagnose(
+        [(IDENTITY, {"a": LABELS, "b": LABELS})]
+    )
     assert diagnosis.accuracy == {"teacher": 0.75, "student": 0.625}
 
 
 def test_data_without_labels_has_no_accuracy():
-    distiller = known(weight=0, loss=None)
+    distiller = linear_distiller(weight=0, loss=None)
     diagnosis = distiller.diagnose(tf.data.Dataset.from_tensors(IDENTITY))
     assert diagnosis.accuracy == {}
     assert diagnosis.gradient_share == {"soft_targets_loss": 1}
@@ -121,7 +123,9 @@ def test_data_without_labels_has_no_accuracy():
 
 def test_labels_of_several_classes_have_no_accuracy():
     several = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 0], [0, 0, 0]], "f")
-    distiller = known(loss=keras.losses.BinaryCrossentropy(from_logits=True))
+    distiller = linear_distiller(
+        loss=keras.losses.BinaryCrossentropy(from_logits=True)
+    )
     assert distiller.diagnose([(IDENTITY, several)]).accuracy == {}
 
 
@@ -224,7 +228,7 @@ def test_sample_weights_count_in_arrays_as_they_do_in_tensors(losses):
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_entropy_of_the_teacher_is_that_by_hand(temperature):
     loss_term = LossTerm("soft_targets", temperature=temperature)
-    diagnosis = known(loss_term).diagnose([(IDENTITY, LABELS)])
+    diagnosis = linear_distiller(loss_term).diagnose([(IDENTITY, LABELS)])
     # All rows of the teacher are (4, 0, 0) in some order.
     e = np.exp(4 / temperature)
     p, q = e / (e + 2), 1 / (e + 2)
@@ -236,7 +240,7 @@ def test_entropy_of_the_teacher_is_that_by_hand(temperature):
 
 def test_entropy_is_at_the_temperature_of_the_present_step():
     loss_term = LossTerm("soft_targets", temperature=linear(1, 5, num_steps=4))
-    distiller = known(loss_term)
+    distiller = linear_distiller(loss_term)
     for step, temperature in ((0, 1), (2, 3), (9, 5)):
         distiller.optimizer.iterations.assign(step)
         diagnosis = distiller.diagnose([(IDENTITY, LABELS)])
@@ -250,7 +254,7 @@ def test_entropy_is_of_the_transformed_logits():
         LossTerm("soft_targets", temperature=2, transform="standardize"),
         LossTerm("soft_targets", temperature=2, transform=lambda z: 3 * z),
     ]
-    diagnosis = known(losses).diagnose([(IDENTITY, LABELS)])
+    diagnosis = linear_distiller(losses).diagnose([(IDENTITY, LABELS)])
     mean, deviation = 4 / 3, 4 * np.sqrt(2) / 3
     assert diagnosis.teacher_entropy == {
         "soft_targets_loss": pytest.approx(
@@ -289,18 +293,18 @@ def test_sharp_teacher_is_found_with_its_figure_and_a_remedy():
 
 
 def test_flat_teacher_is_found_with_its_figure_and_a_remedy():
-    diagnosis = known(LossTerm("soft_targets", temperature=40)).diagnose(
-        [(IDENTITY, LABELS)]
-    )
+    diagnosis = linear_distiller(
+        LossTerm("soft_targets", temperature=40)
+    ).diagnose([(IDENTITY, LABELS)])
     [sentence] = findings(diagnosis, "all classes look alike")
     assert f"has {entropy_share(TEACHER / 40):.1%} of the greatest" in sentence
     assert "Lower the temperature" in sentence
 
 
 def test_teacher_between_the_two_gives_no_finding():
-    diagnosis = known(LossTerm("soft_targets", temperature=4)).diagnose(
-        [(IDENTITY, LABELS)]
-    )
+    diagnosis = linear_distiller(
+        LossTerm("soft_targets", temperature=4)
+    ).diagnose([(IDENTITY, LABELS)])
     assert 0.05 < diagnosis.teacher_entropy["soft_targets_loss"] < 0.99
     assert findings(diagnosis, "entropy") == []
 
@@ -337,7 +341,7 @@ def test_probabilities_are_found_where_they_cannot_be_seen():
 
 
 def test_logits_are_taken_for_no_probabilities():
-    diagnosis = known().diagnose([(IDENTITY, LABELS)])
+    diagnosis = linear_distiller().diagnose([(IDENTITY, LABELS)])
     assert findings(diagnosis, "probabilities") == []
 
 
@@ -407,7 +411,7 @@ def test_loss_with_little_of_the_gradient_is_found_with_a_factor():
 
 def test_loss_with_none_of_the_gradient_is_found():
     losses = ["soft_targets", LossTerm("logit_matching", weight=0)]
-    diagnosis = known(losses).diagnose([(IDENTITY, LABELS)])
+    diagnosis = linear_distiller(losses).diagnose([(IDENTITY, LABELS)])
     assert diagnosis.gradient_share["logit_matching_loss"] == 0
     [sentence] = findings(diagnosis, "of the gradient")
     assert sentence == (
@@ -420,7 +424,9 @@ def test_loss_that_does_not_look_at_the_student_has_no_gradient():
     def idle(student, teacher):
         return tf.reduce_mean(teacher, axis=-1)
 
-    diagnosis = known(["soft_targets", idle]).diagnose([(IDENTITY, LABELS)])
+    diagnosis = linear_distiller(["soft_targets", idle]).diagnose(
+        [(IDENTITY, LABELS)]
+    )
     assert diagnosis.gradient_share["idle"] == 0
 
 
@@ -441,7 +447,7 @@ def test_text_holds_the_summary_and_each_finding():
         LossTerm("soft_targets", temperature=40),
         LossTerm("logit_matching", weight=0),
     ]
-    diagnosis = known(losses).diagnose([(IDENTITY, LABELS)])
+    diagnosis = linear_distiller(losses).diagnose([(IDENTITY, LABELS)])
     lines = str(diagnosis).split("\n")
     assert lines == [diagnosis.summary(), *diagnosis.findings]
     assert len(diagnosis.findings) == 2
@@ -454,9 +460,9 @@ def test_text_holds_the_summary_and_each_finding():
 
 
 def test_record_holds_what_results_keep():
-    diagnosis = known(LossTerm("soft_targets", temperature=40)).diagnose(
-        [(IDENTITY, LABELS)]
-    )
+    diagnosis = linear_distiller(
+        LossTerm("soft_targets", temperature=40)
+    ).diagnose([(IDENTITY, LABELS)])
     record = diagnosis.record()
     assert record == DiagnosisRecord(
         diagnosis.summary(), diagnosis.findings, diagnosis.gradient_share
@@ -469,7 +475,9 @@ def test_shares_of_outputs_that_are_not_finite_are_missing_from_the_record():
     def broken(student, teacher):
         return float("nan") * tf.reduce_mean(student, axis=-1)
 
-    diagnosis = known(["soft_targets", broken]).diagnose([(IDENTITY, LABELS)])
+    diagnosis = linear_distiller(["soft_targets", broken]).diagnose(
+        [(IDENTITY, LABELS)]
+    )
     assert np.isnan(diagnosis.gradient_share["broken"])
     record = diagnosis.record()
     assert set(record.gradient_share.values()) == {None}
@@ -498,7 +506,7 @@ def test_dataset_and_list_of_batches_give_the_same():
 )
 def test_no_data_is_refused(nothing):
     with pytest.raises(ValueError, match=r"nothing to diagnose.*one batch"):
-        known().diagnose(nothing)
+        linear_distiller().diagnose(nothing)
 
 
 def full(width, seed):
@@ -549,7 +557,10 @@ def test_nothing_changes():
 
 
 def test_metrics_of_several_outputs_do_not_change():
-    distiller, batch = two_known(), (IDENTITY, {"a": LABELS, "b": LABELS})
+    distiller, batch = (
+        two_linear_distillers(),
+        (IDENTITY, {"a": LABELS, "b": LABELS}),
+    )
     distiller.diagnose([batch])
     assert all(np.all(v.numpy() == 0) for v in distiller.metrics_variables)
     distiller.fit(*batch, verbose=0)

@@ -357,7 +357,7 @@ def test_probabilities_are_refused_with_the_remedy(model, what, role):
     ) as error:
         Distiller(models["student"], models["teacher"])
     message = str(error.value)
-    assert "rebuild the last layer with activation=None" in message
+    assert "Rebuild the last layer with activation=None" in message
 
 
 @pytest.mark.parametrize("nest", [list, as_dict])

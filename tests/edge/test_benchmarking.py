@@ -28,7 +28,7 @@ def test_every_figure_of_a_file(float_file):
 
 def test_file_that_does_not_run_is_refused(tmp_path):
     (tmp_path / "bad.tflite").write_bytes(b"no model")
-    with pytest.raises(ValueError, match="bad.tflite does not run. Pass a fi"):
+    with pytest.raises(ValueError, match=r"bad.tflite does not run. Pass a fi"):
         benchmark_file(tmp_path / "bad.tflite", runs=1, warmup=0)
 
 

@@ -62,5 +62,5 @@ def test_outputs_that_are_not_finite_are_scored_as_zeros():
 
 
 def test_unknown_task_is_refused():
-    with pytest.raises(ValueError, match="no task 'ranking'. Allowed: class"):
+    with pytest.raises(ValueError, match=r"no task 'ranking'. Allowed: class"):
         evaluate_models({}, {}, [], task="ranking", num_outputs=2)

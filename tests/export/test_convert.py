@@ -41,7 +41,7 @@ def test_operators_that_are_not_builtin_are_refused(tmp_path):
     x = keras.Input((8, 8, 1))
     model = keras.Model(x, keras.layers.Flatten()(keras.ops.erfinv(x)))
     model.save(tmp_path / "erfinv.keras")
-    with pytest.raises(ConversionError, match="builtin operators. Use layers"):
+    with pytest.raises(ConversionError, match=r"builtin operators. Use layers"):
         convert(tmp_path / "erfinv.keras", tmp_path / "erfinv.tflite")
     assert not (tmp_path / "erfinv.tflite").exists()
 
@@ -56,7 +56,7 @@ def test_images_of_any_size_become_static(tmp_path):
 
 
 def test_conversion_has_a_time_limit(exported, tmp_path):
-    with pytest.raises(ConversionError, match="too long.*time_limit_s=0.1"):
+    with pytest.raises(ConversionError, match=r"too long.*time_limit_s=0.1"):
         convert(
             exported[1].with_suffix(".keras"),
             tmp_path / "late.tflite",

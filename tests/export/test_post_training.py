@@ -51,7 +51,7 @@ def test_quantization_repeats_to_the_byte(exported, tmp_path, recipe):
 def test_unknown_recipe_is_refused(exported, tmp_path):
     with pytest.raises(
         ValueError,
-        match="recipe 'int7'.*Allowed: weight_only_int8, int8. Received",
+        match=r"recipe 'int7'.*Allowed: weight_only_int8, int8. Received",
     ):
         quantize_tflite(
             exported[1], tmp_path / "x", recipe="int7", examples=IMAGES
@@ -71,5 +71,5 @@ def test_recipe_that_needs_examples_is_not_run_without(
 def test_file_that_cannot_be_quantized_is_refused(tmp_path):
     path = tmp_path / "bad.tflite"
     path.write_bytes(b"no model at all")
-    with pytest.raises(QuantizationError, match="bad.tflite cannot be quant"):
+    with pytest.raises(QuantizationError, match=r"bad.tflite cannot be quant"):
         quantize_tflite(path, tmp_path / "x", recipe="int8", examples=IMAGES)

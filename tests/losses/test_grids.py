@@ -144,16 +144,16 @@ def test_unknown_length_of_a_line():
     )
 
 
-@pytest.mark.parametrize("known", ["activation", "grid"])
-def test_one_known_and_one_unknown_size(known):
+@pytest.mark.parametrize("fixed", ["activation", "grid"])
+def test_one_fixed_and_one_unknown_size(fixed):
     x = activations(2, 3, 4, 3)
-    shape = (2, 3, 4, 3) if known == "activation" else (None, None, None, 3)
+    shape = (2, 3, 4, 3) if fixed == "activation" else (None, None, None, 3)
 
     @tf.function(
         input_signature=[tf.TensorSpec(shape), tf.TensorSpec((), "int32")]
     )
     def grown(x, length):
-        return resize_grid(x, (6, 8) if known == "grid" else (length, 8))
+        return resize_grid(x, (6, 8) if fixed == "grid" else (length, 8))
 
     np.testing.assert_allclose(
         grown(x, 6), resize_grid(x, (6, 8)), rtol=1e-5, atol=1e-6

@@ -370,7 +370,7 @@ def nan_model():
         (softmax_model, "ends in softmax"),
         (
             narrow_model,
-            "has the wrong output width",
+            "has the wrong output shape",
         ),
         (nan_model, "has outputs that are not finite"),
     ],

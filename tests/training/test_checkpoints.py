@@ -92,7 +92,7 @@ def test_best_is_most_accurate_then_least_loss_then_first(
 
 def test_further_variables_are_kept(tmp_path):
     extra = tf.Variable([1.0, 2.0])
-    student, _ = fit(tmp_path, 2, also=[extra])
+    fit(tmp_path, 2, also=[extra])
     restored = tf.Variable([0.0, 0.0])
     fit(tmp_path, 2, also=[restored])
     np.testing.assert_array_equal(restored, [1.0, 2.0])
@@ -108,13 +108,15 @@ def test_divergence_is_reported(tmp_path):
     student = new_student()
     student.layers[-1].bias.assign([np.nan] * 3)
     with pytest.raises(
-        ValueError, match="diverged in epoch 1: .* Received: .*nan"
+        ValueError, match=r"diverged in epoch 1: .* Received: .*nan"
     ):
         fit(tmp_path, 2, student)
     assert not list(tmp_path.iterdir())
 
 
 def test_epoch_without_a_score_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="metric 'mean_iou'. Received: .*loss"):
+    with pytest.raises(
+        ValueError, match=r"metric 'mean_iou'. Received: .*loss"
+    ):
         fit(tmp_path, 1, score="mean_iou")
     assert not list(tmp_path.iterdir())

@@ -68,10 +68,9 @@ def csv_source(
     if features is None:
         others = {*targets, name_column}
         features = [column for column in header if column not in others]
-    _check_columns(path, header, list(features), targets, name_column)
-    table = _Table(
-        path, delimiter, header, list(features), targets, holds, name_column
-    )
+    columns = header, list(features), targets
+    _check_columns(path, *columns, name_column)
+    table = _Table(path, delimiter, *columns, holds, name_column)
     survey = _survey(table)
     _check_survey(table, survey)
     class_names = survey.class_names
@@ -188,14 +187,15 @@ class _Survey(NamedTuple):
 
 def _survey(table: _Table) -> _Survey:
     problems: Problems = []
+    is_class = table.holds == "class"
     count, classes, names = 0, set(), []
     for line in table.lines(problems):
         count += 1
-        if table.holds == "class":
+        if is_class:
             classes.add(line.y)
         if line.name is not None:
             names.append(line.name)
-    class_names = _sort(classes) if table.holds == "class" else table.targets
+    class_names = _sort(classes) if is_class else table.targets
     has_names = table.name_column is not None
     return _Survey(count, class_names, names if has_names else None, problems)
 

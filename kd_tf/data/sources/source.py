@@ -141,7 +141,8 @@ def as_pixels(values: np.ndarray, name: str) -> np.ndarray:
     """
     if values.dtype == np.uint8:
         return values
-    pixels = values.astype(np.uint8, casting="unsafe")
+    with np.errstate(invalid="ignore"):  # NaN is found by the comparison
+        pixels = values.astype(np.uint8, casting="unsafe")
     if not np.array_equal(pixels, values):
         raise ValueError(
             f"{name} must hold whole numbers from 0 to 255. Multiply pixels "

@@ -115,13 +115,21 @@ def write_splits(
         target_shape=list(source.target.shape),
         examples=counts,
         examples_per_class=per_class,
-        test_split="the source's own" if has_test else "split by the seed",
+        test_split=_origin_of_test(source, settings),
         palette=source.palette,
         sample_rate=source.sample_rate,
         feature_moments=splits["train"].feature_moments,
         target_moments=splits["train"].target_moments,
         skipped=list(source.problems),
     )
+
+
+def _origin_of_test(source: Source, settings: SplitSettings) -> str:
+    if source.test is not None:
+        return "the source's own"
+    if settings.test_pattern:
+        return "selected by test_pattern"
+    return "drawn by the seed"
 
 
 def _sizes(source: Source, split_of: np.ndarray) -> dict[str, int]:

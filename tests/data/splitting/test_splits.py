@@ -7,10 +7,15 @@ import pytest
 
 from kd_tf.data.sources.source import ArraySpec, Examples, Source
 from kd_tf.data.splitting.assignment import SplitSettings
-from kd_tf.data.splitting.splits import SPLITS, Split, write_splits
+from kd_tf.data.splitting.splits import SPLITS
+from kd_tf.results import DataRecord, from_json, to_json
+from tests.data import hand_made
+from tests.data.hand_made import listed
 
 
-def source(count=100, test=None, labels=None, promised=None, bad=(), **files):
+def source(
+    count=100, test=None, labels=None, promised=None, invalid=(), **files
+):
     """Example i is an image full of i; its label is i % 4."""
     problems = []
 
@@ -20,10 +25,12 @@ def source(count=100, test=None, labels=None, promised=None, bad=(), **files):
         y = np.arange(start, start + count) % 4 if labels is None else labels
 
         def chunks():
-            good = [i for i in range(count) if i not in bad]
-            problems.extend((f"{i}.png", "is bad") for i in bad if i < count)
-            for i in range(0, len(good), 7):
-                numbers = np.array(good[i : i + 7])
+            valid = [i for i in range(count) if i not in invalid]
+            problems.extend(
+                (f"{i}.png", "is invalid") for i in invalid if i < count
+            )
+            for i in range(0, len(valid), 7):
+                numbers = np.array(valid[i : i + 7])
                 yield numbers, x[numbers], y[numbers]
 
         return Examples(promised or count, chunks, **files)
@@ -38,9 +45,8 @@ def source(count=100, test=None, labels=None, promised=None, bad=(), **files):
 
 
 def write(folder, data, validation_fraction=0.1, seed=0, **options):
-    cut = SplitSettings(validation_fraction, 0.2)
-    record = write_splits(data, str(folder), cut, seed=seed, **options)
-    return record, {name: Split.in_folder(folder, name) for name in SPLITS}
+    settings = SplitSettings(validation_fraction, 0.2)
+    return hand_made.write(data, folder, settings, seed, **options)
 
 
 def numbers(split):
@@ -50,25 +56,25 @@ def numbers(split):
 @pytest.mark.parametrize("test", [None, 30])
 def test_every_example_is_in_one_split_with_its_label(tmp_path, test):
     record, splits = write(tmp_path, source(test=test))
-    found = np.concatenate([numbers(splits[name]) for name in SPLITS])
-    assert sorted(found) == list(range(100 + (test or 0)))
+    examples = np.concatenate([numbers(splits[name]) for name in SPLITS])
+    assert sorted(examples) == list(range(100 + (test or 0)))
     for name, split in splits.items():
         np.testing.assert_array_equal(split.targets(), numbers(split) % 4)
         assert (split.examples() == split.examples()[:, :1, :1]).all()
-        assert record["examples"][name] == len(split.targets()) == split.count
+        assert record.examples[name] == len(split.targets()) == split.count
         counts = np.bincount(split.targets(), minlength=4)
-        assert record["examples_per_class"][name] == counts.tolist()
+        assert record.examples_per_class[name] == counts.tolist()
 
 
-def test_shares_are_of_what_is_left(tmp_path):
+def test_fractions_are_of_the_examples_that_remain(tmp_path):
     # 20 of 100 to test, then 10 % of the other 80 to validation.
     record, _ = write(tmp_path, source())
-    assert record["examples"] == {"train": 72, "validation": 8, "test": 20}
+    assert record.examples == {"train": 72, "validation": 8, "test": 20}
 
 
 def test_test_part_of_the_source_is_left_alone(tmp_path):
     record, splits = write(tmp_path, source(test=30))
-    assert record["examples"] == {"train": 90, "validation": 10, "test": 30}
+    assert record.examples == {"train": 90, "validation": 10, "test": 30}
     assert list(numbers(splits["test"])) == list(range(100, 130))
 
 
@@ -83,25 +89,25 @@ def test_seed_decides_who_goes_where(tmp_path):
     assert orders[0] != sorted(orders[0])
 
 
-def test_bad_examples_leave_no_holes(tmp_path):
-    bad = [0, 3, 4, 50, 98, 99]
-    whole, splits = write(tmp_path, source())
+def test_invalid_examples_leave_no_holes(tmp_path):
+    invalid = [0, 3, 4, 50, 98, 99]
+    _, splits = write(tmp_path, source())
     before = {name: set(numbers(split)) for name, split in splits.items()}
-    record, splits = write(tmp_path, source(bad=bad), on_error="skip")
-    assert record["skipped"] == [[f"{i}.png", "is bad"] for i in bad]
+    record, splits = write(tmp_path, source(invalid=invalid), on_error="skip")
+    assert record.skipped == [(f"{i}.png", "is invalid") for i in invalid]
     for name, split in splits.items():
-        assert set(numbers(split)) == before[name] - set(bad)
-        assert record["examples"][name] == split.count
+        assert set(numbers(split)) == before[name] - set(invalid)
+        assert record.examples[name] == split.count
         np.testing.assert_array_equal(split.targets(), numbers(split) % 4)
         # Nothing is left over behind the last row.
         x = split.examples()
         assert os.path.getsize(split.x_path) == x.offset + x.nbytes
-    assert sum(record["examples"].values()) == 94
+    assert sum(record.examples.values()) == 94
 
 
-def test_bad_examples_of_the_source_s_test_part_leave_no_holes(tmp_path):
-    record, splits = write(
-        tmp_path, source(test=30, bad=[2, 29]), on_error="skip"
+def test_invalid_examples_of_the_source_s_test_part_leave_no_holes(tmp_path):
+    _, splits = write(
+        tmp_path, source(test=30, invalid=[2, 29]), on_error="skip"
     )
     assert set(numbers(splits["test"])) == set(range(100, 130)) - {102, 129}
     np.testing.assert_array_equal(
@@ -109,17 +115,17 @@ def test_bad_examples_of_the_source_s_test_part_leave_no_holes(tmp_path):
     )
 
 
-def test_all_bad_examples_are_told_before_it_stops(tmp_path):
-    with pytest.raises(ValueError, match="The data is bad. Allowed") as caught:
-        write(tmp_path, source(bad=[0, 3, 99]))
-    told = str(caught.value).split("Received:\n")[1].splitlines()
-    assert told == [f"  {i}.png: is bad" for i in (0, 3, 99)]
+def test_all_invalid_examples_are_listed_before_it_stops(tmp_path):
+    message = r"Invalid data\. Fix or remove these examples, or set on_error='s"
+    with pytest.raises(ValueError, match=message) as caught:
+        write(tmp_path, source(invalid=[0, 3, 99]))
+    assert listed(caught) == [f"  {i}.png: is invalid" for i in (0, 3, 99)]
 
 
-def test_of_very_many_bad_examples_the_first_are_told(tmp_path):
+def test_of_very_many_invalid_examples_the_first_are_listed(tmp_path):
     with pytest.raises(ValueError, match="and 30 more") as caught:
-        write(tmp_path, source(bad=range(50)))
-    assert "19.png: is bad" in str(caught.value)
+        write(tmp_path, source(invalid=range(50)))
+    assert "19.png: is invalid" in str(caught.value)
     assert "20.png" not in str(caught.value)
 
 
@@ -130,49 +136,53 @@ def test_of_very_many_bad_examples_the_first_are_told(tmp_path):
 def test_empty_split_is_refused(
     tmp_path, count, test, validation_fraction, empty
 ):
-    with pytest.raises(ValueError, match=f"The {empty} split is empty. Allow"):
+    with pytest.raises(ValueError, match=f"The {empty} split is empty; each"):
         write(tmp_path, source(count, test), validation_fraction)
 
 
-def test_split_left_empty_by_bad_examples_is_refused(tmp_path):
+def test_split_left_empty_by_invalid_examples_is_refused(tmp_path):
     _, splits = write(tmp_path, source())
-    bad = numbers(splits["validation"]).tolist()
+    invalid = numbers(splits["validation"]).tolist()
     with pytest.raises(ValueError, match="The validation split is empty"):
-        write(tmp_path, source(bad=bad), on_error="skip")
+        write(tmp_path, source(invalid=invalid), on_error="skip")
 
 
-def test_class_only_in_test_is_told(tmp_path):
+def test_class_only_in_test_is_listed(tmp_path):
     # Whoever is drawn for test is alone in class 3.
     _, splits = write(tmp_path, source())
     labels = np.zeros(100, int)
     labels[numbers(splits["test"])[:5]] = 3
-    with pytest.raises(ValueError, match=r"class 'd': in test \(5 there"):
+    with pytest.raises(
+        ValueError, match="class 'd': is 5 times in test, never"
+    ):
         write(tmp_path, source(labels=labels))
     record, _ = write(tmp_path, source(labels=labels), on_error="skip")
-    assert record["skipped"] == [
-        ["class 'd'", "in test (5 there), never in train"]
+    assert record.skipped == [
+        ("class 'd'", "is 5 times in test, never in train")
     ]
 
 
-def test_label_that_is_no_class_is_refused(tmp_path):
+def test_label_that_is_not_a_class_is_refused(tmp_path):
     labels = np.full(100, 4)
-    with pytest.raises(ValueError, match="Allowed: 0 to 3. Received: 4 to 4"):
+    with pytest.raises(ValueError, match=r"0 to 3.* Received: 4 to 4"):
         write(tmp_path, source(labels=labels))
 
 
 def test_source_that_ends_early_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="ended early.* 110 .*Received: 100"):
+    with pytest.raises(ValueError, match=r"ended early.* 110 .*Received: 100"):
         write(tmp_path, source(promised=110))
 
 
 def test_rows_of_another_shape_are_refused(tmp_path):
     labels = np.zeros((100, 2), int)
-    with pytest.raises(ValueError, match=r"shape \(\). Received: \(2,\)"):
+    with pytest.raises(ValueError, match=r"it states, \(\)\. Received: \(2,\)"):
         write(tmp_path, source(labels=labels))
 
 
-@pytest.mark.parametrize("bad", [(), (1, 2)])
-def test_the_same_file_in_two_splits_is_refused_unless_it_is_bad(tmp_path, bad):
+@pytest.mark.parametrize("invalid", [(), (1, 2)])
+def test_the_same_file_in_two_splits_is_refused_unless_it_is_invalid(
+    tmp_path, invalid
+):
     names = [f"{i}.png" for i in range(100)]
     for i, name in enumerate(names):
         (tmp_path / name).write_bytes(b"" if i in (1, 2) else bytes([i] * 9))
@@ -182,11 +192,11 @@ def test_the_same_file_in_two_splits_is_refused_unless_it_is_bad(tmp_path, bad):
     for i, j in zip(*ends, strict=True):
         names[i], names[j] = names[j], names[i]
     files = {"names": names, "folder": str(tmp_path)}
-    bad = [names.index(f"{i}.png") for i in bad]
-    data = source(bad=bad, **files)
-    if bad:
+    invalid = [names.index(f"{i}.png") for i in invalid]
+    data = source(invalid=invalid, **files)
+    if invalid:
         record, _ = write(tmp_path, data, on_error="skip")
-        assert len(record["skipped"]) == 2
+        assert len(record.skipped) == 2
         return
     with pytest.raises(ValueError, match="The same file is in two splits"):
         write(tmp_path, data)
@@ -212,9 +222,9 @@ def test_moments_of_a_regression_are_right_far_from_zero(tmp_path):
     )
     record, splits = write(tmp_path, data)
     train = splits["train"].targets().astype(float)
-    for key in ("targets", "examples_scale"):
-        np.testing.assert_allclose(record[key]["mean"], train.mean(0))
-        np.testing.assert_allclose(record[key]["std"], train.std(0), rtol=1e-6)
+    for moments in (record.target_moments, record.feature_moments):
+        np.testing.assert_allclose(moments.mean, train.mean(0))
+        np.testing.assert_allclose(moments.std, train.std(0), rtol=1e-6)
 
 
 def test_full_disk_is_noticed_before_writing(tmp_path, monkeypatch):
@@ -241,7 +251,7 @@ def test_moments_are_those_of_small_changes_of_great_numbers(tmp_path):
     record, splits = write(tmp_path, data)
     std = splits["train"].examples()[:, 0].std()
     # What stands still is divided by 1.
-    np.testing.assert_allclose(record["examples_scale"]["std"], [std, 1])
+    np.testing.assert_allclose(record.feature_moments.std, [std, 1])
 
 
 @pytest.mark.parametrize(
@@ -259,3 +269,29 @@ def test_targets_of_another_shape_are_refused(tmp_path, task, shape):
     )
     with pytest.raises(ValueError, match="targets do not fit the task"):
         write(tmp_path, data)
+
+
+ORIGINS = {
+    "test part": ({}, 30, "the source's own"),
+    "pattern": ({"test_pattern": "^1"}, None, "selected by test_pattern"),
+    "fraction": ({}, None, "drawn by the seed"),
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "test", "origin"), ORIGINS.values(), ids=ORIGINS
+)
+def test_record_says_what_was_written(tmp_path, settings, test, origin):
+    names = [f"{i}.png" for i in range(100)]
+    data = source(test=test, names=names)
+    record, splits = hand_made.write(data, tmp_path, SplitSettings(**settings))
+    assert record.test_split == origin
+    assert record.task == "classification"
+    assert record.class_names == ["a", "b", "c", "d"]
+    assert (record.example_shape, record.example_dtype) == ([2, 3], "uint8")
+    assert record.target_shape == []
+    assert record.palette is record.sample_rate is None
+    # Pixels are not features of a table, class numbers are not values.
+    assert record.feature_moments is record.target_moments is None
+    assert record.examples == {name: s.count for name, s in splits.items()}
+    assert from_json(DataRecord, to_json(record)) == record
