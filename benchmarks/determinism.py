@@ -1,7 +1,7 @@
-"""What `enable_op_determinism` costs a distillation step.
+"""Measures what `enable_op_determinism` costs a distillation step.
 
-TensorFlow cannot switch it off again, so each measurement is a process of its
-own, with and without in turn.
+TensorFlow cannot switch it off again. So each measurement runs in a process
+of its own, in turn without and with it.
 
     python benchmarks/determinism.py      # about 3 minutes; determinism.json
 """
@@ -25,8 +25,9 @@ RESULTS = pathlib.Path(__file__).with_suffix(".json")
 def measure_here(deterministic):
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-    pair = step_cost.PAIRS["configs/mnist.yaml"]
-    return step_cost.measure(*pair)["median_ms"]["kd_tf"]
+    models = step_cost.MODELS["configs/mnist.yaml"]
+    timed = step_cost.measure("soft_targets", models, "auto")
+    return timed["median_ms"]["kd_tf"]
 
 
 def measure_apart(deterministic):

@@ -1,7 +1,7 @@
-"""A U-Net of 1.8 M parameters into a file of 45 KB, on the Dubai scenes.
+"""Distils a U-Net of 1.8 M parameters into 45 kB or less, on Dubai scenes.
 
-Runs configs/dubai_unet.yaml once a seed and gathers the mean IoU of every
-model and file.
+Runs configs/dubai_unet.yaml once for each seed and collects the mean IoU of
+every model and file.
 
     python -m benchmarks.dubai --workdir DIR --set data.path=FOLDER
 

@@ -1,18 +1,18 @@
-"""Every loss on Fashion-MNIST: same student, same budget, five seeds.
+"""Compares all losses on Fashion-MNIST: one student, one budget, five seeds.
 
-Images are averaged down to 14x14. The teacher learns from 50,000; the students
-see 10,000 of them, on labels alone (the control), under each loss of `kd_tf`
-beside the labels, or under `keras.distillation`. Losses between layers look at
-the deepest pair of grids, those between examples at the last vectors. Loss
-weights are chosen on 5,000 validation images of the training split, with a seed
-of their own, out of two: that at which the first gradient of the loss is as
-long as that of the labels, and a tenth of it. All else, temperatures included,
-is left at its default. The test split is used once, to report.
+Images are averaged down to 14x14. The teacher is trained on 50,000 of them.
+The students are trained on 10,000 of these: on labels alone (the control), on
+labels and one loss of `kd_tf`, or under `keras.distillation`. Losses between
+layers compare the deepest pair of grids, losses between examples the last
+vectors. The weight of a loss is the better of two on 5,000 validation images,
+with a seed of its own: the one at which the first gradients of the loss and of
+the labels have equal norms, and a tenth of it. Everything else, temperatures
+included, has its default. The test split is used once, for the results.
 
     python benchmarks/losses.py --workdir DIR [--manual_dir DIR]
 
-writes losses.json; under an hour on two cores. What is done already, as
-DIR/*.json says, is not done again.
+writes losses.json; under an hour on two cores. Jobs whose results are in
+DIR/*.json are not repeated.
 """
 
 import argparse
@@ -68,25 +68,24 @@ def main():
     arguments = parser.parse_args()
     folder = pathlib.Path(arguments.workdir)
     folder.mkdir(parents=True, exist_ok=True)
-    made_with = to_tree(
-        environment()
-    )  # before the results file makes the tree dirty
+    # Before the results file makes the git tree dirty.
+    made_with = to_tree(environment())
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
         WORKERS, context, one_core
     ) as pool:
         pool.submit(prepare, folder, arguments.manual_dir).result()
-        terms = [*LOSSES, "soft_targets, standardize"]
-        tuning = [(name, factor) for name in terms for factor in FACTORS]
+        losses = [*LOSSES, "soft_targets, standardize"]
+        tuning = [(name, factor) for name in losses for factor in FACTORS]
         trials = list(pool.map(functools.partial(tune, folder), tuning))
         weights = {
             name: min(
                 (t for t in trials if t["name"] == name),
                 key=lambda trial: trial["validation_errors"],
             )["weight"]
-            for name in terms
+            for name in losses
         }
-        rows = ["labels alone", *KERAS, *terms]
+        rows = ["labels alone", *KERAS, *losses]
         jobs = [(row, weights.get(row), s) for s in SEEDS for row in rows]
         runs = list(pool.map(functools.partial(measure, folder), jobs))
     results = {
@@ -111,13 +110,13 @@ def main():
 
 
 def one_core():
-    """Two workers share two cores better than two threads each would."""
+    """Limits a worker to one thread; two workers then use two cores best."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def prepare(folder, manual_dir):
-    """Writes the arrays and trains the teacher, if that is not done."""
+    """Writes the arrays and trains the teacher, unless both exist."""
     if (folder / "teacher.json").exists():
         return
     source = kd_tf.tfds_source("fashion_mnist", manual_dir=manual_dir)
@@ -145,30 +144,30 @@ def prepare(folder, manual_dir):
 
 @functools.cache
 def data(folder):
-    """{part: (pixels in [0, 1], one-hot labels)}."""
+    """{split: (pixels in [0, 1], one-hot labels)}."""
     with np.load(folder / "data.npz") as arrays:
         order = np.random.default_rng(0).permutation(len(arrays["y_train"]))
-        cut = NUM_TEACHER, NUM_TEACHER + NUM_VALIDATION
-        train, validation, _ = np.split(order, cut)
-        found = {}
-        for part, index in {
+        bounds = NUM_TEACHER, NUM_TEACHER + NUM_VALIDATION
+        train, validation, _ = np.split(order, bounds)
+        splits = {}
+        for split, index in {
             "train": train,
             "student": train[:NUM_STUDENT],
             "validation": validation,
             "test": slice(None),
         }.items():
-            of = "test" if part == "test" else "train"
-            x = arrays[f"x_{of}"][index].astype("float32") / 255
+            source = "test" if split == "test" else "train"
+            x = arrays[f"x_{source}"][index].astype("float32") / 255
             x = x.reshape(-1, 14, 2, 14, 2, 1).mean(axis=(2, 4))
-            found[part] = (
+            splits[split] = (
                 x,
-                np.eye(10, dtype="float32")[arrays[f"y_{of}"][index]],
+                np.eye(10, dtype="float32")[arrays[f"y_{source}"][index]],
             )
-        return found
+        return splits
 
 
-def kept(function):
-    """Writes the results of a job, and takes them from there next time."""
+def stored(function):
+    """Stores the result of a job in a file, and reads it from there later."""
 
     @functools.wraps(function)
     def wrapper(folder, job):
@@ -183,18 +182,18 @@ def kept(function):
     return wrapper
 
 
-@kept
+@stored
 def tune(folder, job):
-    """One trial of a loss weight; no test image is touched."""
+    """Tries one loss weight; reads validation images, and no test images."""
     name, factor = job
     weight = factor * balanced_weight(folder, name)
     student = trained(folder, name, weight, TUNING_SEED)
     x, y = data(folder)["validation"]
-    wrong = errors(student, x, y)
-    return {"name": name, "weight": weight, "validation_errors": wrong}
+    num_errors = errors(student, x, y)
+    return {"name": name, "weight": weight, "validation_errors": num_errors}
 
 
-@kept
+@stored
 def measure(folder, job):
     row, weight, seed = job
     student = trained(folder, row, weight, seed)
@@ -206,13 +205,13 @@ def measure(folder, job):
 
 
 def balanced_weight(folder, name):
-    """Weight at which the loss pulls as hard as the labels do, at step 0."""
+    """Weight at which the gradients of loss and labels have equal norms."""
     distiller = under_teacher(folder, name, 1.0, TUNING_SEED)
-    shares = distiller.diagnose(batches(folder, TUNING_SEED).take(1))
-    shares = shares.gradient_share
-    pull = shares[distiller.bound_losses[0].name]
+    diagnosis = distiller.diagnose(batches(folder, TUNING_SEED).take(1))
+    shares = diagnosis.gradient_share
+    loss_share = shares[distiller.bound_losses[0].name]
     # A loss without a gradient on the first batch gets the weight 1.
-    return shares["student_loss"] / pull if pull else 1.0
+    return shares["student_loss"] / loss_share if loss_share else 1.0
 
 
 def trained(folder, row, weight, seed):
@@ -236,16 +235,17 @@ def trained(folder, row, weight, seed):
 
 def under_teacher(folder, name, weight, seed):
     loss, *transform = name.split(", ")
-    term = kd_tf.LossTerm(
+    loss_term = kd_tf.LossTerm(
         loss,
         weight=weight,
+        # fsp needs two pairs, which PAIRS does not have.
         pairs=PAIRS[LOSSES[loss].knowledge] if loss != "fsp" else "auto",
         transform=transform[0] if transform else None,
     )
     distiller = kd_tf.Distiller(
         new_student(seed),
         load_teacher(folder),
-        term,
+        loss_term,
         student_weight=STUDENT_WEIGHT,
     )
     compile_for(distiller, 1, STUDENT_RATE)
@@ -283,12 +283,12 @@ def test_errors(model, folder):
 
 
 def errors(model, x, y):
-    answers = model.predict(x, batch_size=1000, verbose=0)
-    return int(np.sum(answers.argmax(-1) != y.argmax(-1)))
+    outputs = model.predict(x, batch_size=1000, verbose=0)
+    return int(np.sum(outputs.argmax(-1) != y.argmax(-1)))
 
 
 def summary(row, runs):
-    """Test errors of a row, and how they differ from labels alone."""
+    """Test errors of a row, and their differences from two other rows."""
     errors = {r["seed"]: r["test_errors"] for r in runs if r["row"] == row}
     control = {
         r["seed"]: r["test_errors"] for r in runs if r["row"] == "labels alone"
@@ -317,9 +317,9 @@ def table(results):
     ranked = sorted(
         results["summary"].items(), key=lambda r: r[1]["test_errors"]["mean"]
     )
-    for row, found in ranked:
+    for row, figures in ranked:
         cells = [
-            f"{found[key]['mean']:.1f} ± {found[key]['std']:.1f}"
+            f"{figures[key]['mean']:.1f} ± {figures[key]['std']:.1f}"
             for key in ("test_errors", "minus_labels_alone")
         ]
         lines.append(f"| {row} | {' | '.join(cells)} |")

@@ -1,7 +1,7 @@
-"""A command, its seconds and its peak memory. Linux only.
+"""Measures the seconds and the peak memory of a command. Linux only.
 
 Memory is the greatest sum of resident memory over the command's processes,
-looked at ten times a second.
+sampled ten times a second. Pages that processes share count once for each.
 """
 
 import os
@@ -11,7 +11,7 @@ import time
 
 
 def run_measured(command):
-    """Returns `exit_status`, `seconds`, `peak_memory_mb` (10^6 bytes)."""
+    """Runs it; returns `exit_status`, `seconds`, `peak_memory_mb` (10^6 B)."""
     start, peak = time.monotonic(), 0
     process = subprocess.Popen(command)
     while process.poll() is None:
@@ -25,13 +25,13 @@ def run_measured(command):
 
 
 def _resident_bytes(root_pid):
-    """Resident memory of a process and all that descend from it."""
+    """Resident memory of a process and of all its descendants."""
     sizes, parents = {}, {}
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             stat = (folder / "stat").read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # the process has ended meanwhile
         parents[int(folder.name)] = int(stat[1])
         sizes[int(folder.name)] = int(stat[21]) * os.sysconf("SC_PAGE_SIZE")
 

@@ -1,7 +1,7 @@
-"""Does memory grow with the data? A folder, and one ten times as large.
+"""Measures whether peak memory grows with the data. Linux only.
 
-Makes two folders of JPEG images, runs every stage on each from the same
-config, and compares the peaks. Linux only.
+Makes two folders of JPEG images, one ten times as large as the other, runs
+every stage of the same config on each, and compares the peaks.
 
     python -m benchmarks.memory       # about 10 minutes; memory.json
 """
@@ -44,7 +44,7 @@ prune:
 
 
 def make_images(folder, count):
-    """Pictures whose class can be seen, and no two alike."""
+    """Writes images of classes that look different, no two images equal."""
     rng = np.random.default_rng(0)
     for number in range(count):
         name = CLASSES[number % len(CLASSES)]

@@ -1,7 +1,7 @@
-"""Does distillation help on MNIST, and what does each pass cost?
+"""Measures what distillation and each later stage change on MNIST.
 
-Runs configs/mnist.yaml once a seed, as a user would, and gathers test errors
-of every model and file. Runs that are done already are not run again.
+Runs configs/mnist.yaml once for each seed, as a user would, and collects the
+test errors of every model and file. Finished runs are not repeated.
 
     python benchmarks/mnist.py --workdir DIR [--manual_dir DIR]
 
@@ -30,7 +30,7 @@ def run(seed, arguments):
     command += ["--set", f"seed={seed}", "--workdir", str(folder)]
     if arguments.manual_dir:
         command += ["--set", f"data.manual_dir={arguments.manual_dir}"]
-    # A missed budget is a result, too; anything else is a fault.
+    # A run whose file misses its budget (3) is a result, too.
     status = subprocess.run(command).returncode
     if status not in (0, 3):
         raise SystemExit(f"seed {seed} ended with exit status {status}")
@@ -56,17 +56,17 @@ def run(seed, arguments):
 
 
 def summary(runs):
-    """Mean and sample standard deviation over the seeds, row by row."""
-    found = {}
+    """Mean and sample standard deviation over the seeds, for each row."""
+    rows = {}
     for row in runs[0]["rows"]:
-        found[row] = {}
+        rows[row] = {}
         for key in runs[0]["rows"][row]:
             values = [r["rows"][row][key] for r in runs]
-            found[row][key] = {
+            rows[row][key] = {
                 "mean": statistics.mean(values),
                 "std": statistics.stdev(values) if len(values) > 1 else None,
             }
-    return found
+    return rows
 
 
 def main():
@@ -75,9 +75,8 @@ def main():
     parser.add_argument("--manual_dir")
     arguments = parser.parse_args()
     runs = []
-    made_with = to_tree(
-        environment()
-    )  # before the results file makes the tree dirty
+    # Before the results file makes the git tree dirty.
+    made_with = to_tree(environment())
     for seed in SEEDS:
         runs.append(run(seed, arguments))
         results = {

@@ -1,8 +1,9 @@
-"""What every model costs at its defaults: weights, work, bytes, milliseconds.
+"""Measures every model at its defaults: parameters, MACs, bytes, latency.
 
-Ten classes, or ten to the pixel. Weights are random, as cost does not depend
-on them, and so are biases: the converter leaves out what a zero would do. The
-backbone of `keras_application` is its default, without downloaded weights.
+Ten classes, for each image or for each pixel. Weights are random, since the
+cost does not depend on them. Biases are random too: the converter drops
+operators that add zero. `keras_application` has its default backbone, without
+downloaded weights.
 
     python benchmarks/models.py           # about 5 minutes; models.json
 """
@@ -54,7 +55,7 @@ def main():
 
 
 def build(name):
-    """A model at its defaults, for the examples of this benchmark."""
+    """Builds a model at its defaults, for the examples of this benchmark."""
     arguments = {"weights": None} if name == "keras_application" else {}
     shape = EXAMPLES.get(name, SMALL).shape
     return kd_tf.build_model(name, shape, NUM_CLASSES, **arguments)

@@ -1,6 +1,6 @@
-"""One config, three seeds, as a user would run it: what the figures are worth.
+"""Runs a config for three seeds, as a user would, and averages the figures.
 
-Every run has a folder of its own; those that are done are not run again.
+Every run has a folder of its own; finished runs are not repeated.
 """
 
 import argparse
@@ -19,7 +19,7 @@ _KEPT = ("test_score", "parameters", "bytes", "gzip_bytes", "p50_ms")
 
 
 def over_seeds(config, results_path):
-    """Runs `configs/CONFIG.yaml` once a seed and writes what came out.
+    """Runs `configs/CONFIG.yaml` once for each seed and writes the results.
 
     Args:
         config: Name of the config.
@@ -29,9 +29,8 @@ def over_seeds(config, results_path):
     parser.add_argument("--workdir", required=True, help="for the run folders")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
-    made_with = to_tree(
-        environment()
-    )  # before the results file makes the tree dirty
+    # Before the results file makes the git tree dirty.
+    made_with = to_tree(environment())
     runs = []
     for seed in SEEDS:
         folder = pathlib.Path(arguments.workdir) / f"seed{seed}"
@@ -60,7 +59,7 @@ def run_config(config, seed, folder, overrides):
     for override in overrides:
         command += ["--set", override]
     measured = run_measured(command)
-    # A missed budget is a result, too; anything else is a fault.
+    # A run whose file misses its budget (3) is a result, too.
     if measured["exit_status"] not in (0, 3):
         raise SystemExit(f"{folder} ended with {measured['exit_status']}")
     report = json.loads((folder / "report.json").read_text())
@@ -83,27 +82,27 @@ def run_config(config, seed, folder, overrides):
 
 
 def _peak(measured, seconds):
-    """Peak of a whole run; None where some of it had been done before."""
+    """Peak of a whole run; None if some stages had been finished before."""
     is_whole = measured["seconds"] >= seconds
     return measured["peak_memory_mb"] if is_whole else None
 
 
 def _gap_closed(rows):
-    """Share of the way from control to teacher that the file has gone."""
+    """Fraction of the gap from control to teacher that the int8 file closes."""
     scores = {row["id"]: row.get("test_score") for row in rows}
     gap = scores["teacher"] - scores["control"]
     return (scores["int8"] - scores["control"]) / gap
 
 
 def _summary(runs):
-    """Mean and sample standard deviation over the seeds, row by row."""
-    found = {"gap_closed": _spread([run["gap_closed"] for run in runs])}
+    """Mean and sample standard deviation over the seeds, for each row."""
+    summary = {"gap_closed": _spread([run["gap_closed"] for run in runs])}
     for row, measured in runs[0]["rows"].items():
-        found[row] = {
+        summary[row] = {
             key: _spread([run["rows"][row][key] for run in runs])
             for key in measured
         }
-    return found
+    return summary
 
 
 def _spread(values):

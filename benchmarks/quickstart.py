@@ -1,6 +1,8 @@
-"""Seconds and peak memory of the quickstart, as a user would run it.
+"""Measures the quickstart as a user would run it: seconds and peak memory.
 
-python -m benchmarks.quickstart       # about 1 minute; quickstart.json
+    python -m benchmarks.quickstart
+
+writes quickstart.json; about a minute on two cores.
 """
 
 import json
@@ -22,11 +24,11 @@ def main():
         command = [sys.executable, "-m", "pipelines.run", "--workdir", folder]
         command += ["--config", str(ROOT / "configs" / "quickstart.yaml")]
         measured = run_measured(command)
-        rows = json.loads((pathlib.Path(folder) / "report.json").read_text())
+        report = json.loads((pathlib.Path(folder) / "report.json").read_text())
     results = {
         "environment": made_with,
         **measured,
-        "rows": rows["rows"],
+        "rows": report["rows"],
     }
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -1,11 +1,11 @@
-"""What one distillation step costs beside what it is made of.
+"""Compares the cost of a distillation step with the sum of its parts.
 
-The sum to stay near is one plain training step of the student, one forward
-pass of the teacher, and the loss alone: its value and its gradient, adapters
-included, on activations that are there already. Each round times every
-contender once, over the same batch, as compiled graphs; the ratio is taken
-round by round, so that a machine whose speed drifts does not decide it.
-`keras.distillation` is timed where it has the loss, against the same sum.
+The parts are one plain training step of the student, one forward pass of the
+teacher, and the loss alone: its value and its gradient, adapters included, on
+activations computed before. Each round times every function once, on the same
+batch, as a compiled graph; ratios are taken within a round, so that drifts in
+the machine's speed cancel out. `keras.distillation` is timed where it has the
+loss, and compared with the same sum.
 
     python benchmarks/step_cost.py        # about 10 minutes; step_cost.json
 """
@@ -62,7 +62,7 @@ MODELS = {
     "MobileNetV2, 64x64": Models(
         (64, 64, 3), mobilenet, lambda shape: cnn(shape, [16, 32, 64])
     ),
-    # The first layers are of one shape, without which Keras has no hint.
+    # Keras's FeatureDistillation needs layers of one shape: the first ones.
     "first layers alike": Models(
         (28, 28, 1),
         lambda shape: cnn(shape, [32, 64, 128], 256),
@@ -95,18 +95,18 @@ def main():
         "steps_a_round": STEPS,
         "environment": to_tree(environment()),
     }
-    found = []
+    rows = []
     for models, loss, pairs in ROWS:
         row = measure(loss, MODELS[models], pairs)
-        found.append({"models": models, "loss": loss, "pairs": pairs, **row})
-        print(found[-1], flush=True)
-        results = {**settings, "rows": found}
+        rows.append({"models": models, "loss": loss, "pairs": pairs, **row})
+        print(rows[-1], flush=True)
+        results = {**settings, "rows": rows}
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    print(table(found))
+    print(table(rows))
 
 
 def table(rows):
-    """ArraySpec of Markdown: milliseconds, and ratios to the sum."""
+    """Rows of Markdown: milliseconds, and ratios to the sum."""
     lines = []
     for row in rows:
         ms, ratios = row["median_ms"], row["ratio_to_sum"]
@@ -136,7 +136,8 @@ def measure(loss, models, pairs):
         tf.random.stateless_uniform((BATCH, *models.shape), (SEED, 0)),
         tf.one_hot(np.arange(BATCH) % 10, 10),
     )
-    functions = contenders(loss, models, pairs, batch)
+    functions = timed_functions(loss, models, pairs, batch)
+    # The first calls trace and compile; they do not count.
     for function in functions.values():
         milliseconds(function, batch)
     rounds = [
@@ -160,15 +161,15 @@ def measure(loss, models, pairs):
     }
 
 
-def contenders(loss, models, pairs, batch):
-    """{name: function of a batch, compiled}, each with models of its own."""
+def timed_functions(loss, models, pairs, batch):
+    """{name: compiled function of a batch}, each with a student of its own."""
     teacher = models.teacher(models.shape)
     plain, student, other = (models.student(models.shape) for _ in range(3))
-    answers = LOSSES[loss].knowledge == "response"
+    is_on_outputs = LOSSES[loss].knowledge == "response"
     ours = kd_tf.Distiller(
         student,
         teacher,
-        kd_tf.LossTerm(loss, pairs=None if answers else pairs),
+        kd_tf.LossTerm(loss, pairs=None if is_on_outputs else pairs),
         student_weight=WEIGHT,
     )
     steps = {"student step": plain, "kd_tf": ours}
@@ -195,12 +196,12 @@ def contenders(loss, models, pairs, batch):
 
 
 def loss_alone(distiller, batch):
-    """Value and gradient of the loss on activations that are there already."""
-    x, y = batch
+    """Compiled value and gradient of the loss, on activations given before."""
+    x, _ = batch
     bound_loss = distiller.bound_losses[0]
     teacher = distiller.frozen_teacher(x)
     student = distiller.tapped_student(x, training=True)
-    adapted = bound_loss.trainable_variables
+    adapter_variables = bound_loss.trainable_variables
 
     def value_and_gradient(x, y):
         with tf.GradientTape() as tape:
@@ -208,7 +209,7 @@ def loss_alone(distiller, batch):
             value = bound_loss.loss(
                 student, teacher, y=y, sample_weight=None, step=0
             )
-        inputs = (student.outputs, student.activations, adapted)
+        inputs = (student.outputs, student.activations, adapter_variables)
         return tape.gradient(value, inputs, unconnected_gradients="zero")
 
     return tf.function(value_and_gradient)

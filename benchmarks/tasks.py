@@ -1,10 +1,10 @@
-"""One run of the smaller configs, a task each: what the README's table says.
+"""Runs the smaller configs once, one for each task, for the README's table.
 
     python -m benchmarks.tasks --workdir DIR --dubai FOLDER [--manual_dir DIR]
 
 writes tasks.json; half an hour on two cores. FOLDER holds the Dubai scenes,
-`--manual_dir` the archive of the spoken digits, else it is downloaded. Runs
-that are done are not run again.
+and `--manual_dir` the archive of the spoken digits; without it the archive is
+downloaded. Finished runs are not repeated.
 """
 
 import argparse

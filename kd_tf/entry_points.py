@@ -97,20 +97,22 @@ def _method(definition: ast.ClassDef, name: str) -> ast.FunctionDef | None:
     return None
 
 
-def _constructor(definition: ast.ClassDef) -> ast.FunctionDef | None:
-    constructor = _method(definition, "__init__")
-    if constructor is None:
-        fields = [
-            node
-            for node in definition.body
-            if isinstance(node, ast.AnnAssign)
-            and isinstance(node.target, ast.Name)
-        ]
-        constructor = ast.parse("def __init__(): pass").body[0]
-        constructor.args.kwonlyargs = [
-            ast.arg(node.target.id, node.annotation) for node in fields
-        ]
-        constructor.args.kw_defaults = [node.value for node in fields]
+def _constructor(definition: ast.ClassDef) -> ast.FunctionDef:
+    constructor = _method(definition, "__init__") or _from_fields(definition)
     described = ast.get_docstring(definition) or ""
     constructor.body = [ast.Expr(ast.Constant(described))]
+    return constructor
+
+
+def _from_fields(definition: ast.ClassDef) -> ast.FunctionDef:
+    """The constructor that a dataclass gets from its fields."""
+    [constructor] = ast.parse("def __init__(): pass").body
+    assert isinstance(constructor, ast.FunctionDef)
+    for node in definition.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(
+            node.target, ast.Name
+        ):
+            field = ast.arg(node.target.id, node.annotation)
+            constructor.args.kwonlyargs.append(field)
+            constructor.args.kw_defaults.append(node.value)
     return constructor

@@ -194,10 +194,11 @@ def _names() -> dict[str, Any]:
 
     return {
         # Types alone: to read an annotation must not run anything.
-        "__builtins__": {},
         **{n: t for n, t in vars(builtins).items() if isinstance(t, type)},
         **vars(collections.abc),
         **vars(typing),
         **{n: v for n, v in vars(ranges).items() if not n.startswith("_")},
         "ranges": ranges,
+        # Last, for modules have builtins of their own.
+        "__builtins__": {},
     }

@@ -6,18 +6,20 @@ not meet its budget and is refused.
 
 import argparse
 import errno
+import functools
 import logging as stdlib_logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 from absl.flags import argparse_flags
 from tabulate import tabulate
 
+from kd_tf.results import Results
 from pipelines.config.loading import ConfigError, load_config
+from pipelines.config.schema import Config
 from pipelines.plan import plan
-from pipelines.run import run
 from pipelines.state import Run
 from pipelines.workdir import FolderInUseError, Workdir
 
@@ -25,15 +27,19 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OUR_MODULES = ("run", "progress")  # those that log what a user follows
 
 
-def main() -> None:
-    """Reads the command line, acts, and exits."""
+def main(run: Callable[[Config, str], Results]) -> None:
+    """Reads the command line, acts, and exits.
+
+    Args:
+        run: Function that runs a config in a folder.
+    """
     # As `python -m` does: models and sources of one's own lie here.
     sys.path.insert(0, os.getcwd())
     if sys.argv[1:2] == ["compare"]:
         from pipelines import compare
 
         sys.exit(compare.main(sys.argv[2:]))
-    app.run(_run, flags_parser=_parse)
+    app.run(functools.partial(_run, run), flags_parser=_parse)
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -60,7 +66,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv[1:])
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(
+    run: Callable[[Config, str], Results], arguments: argparse.Namespace
+) -> int:
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.INFO)
         handler = logging.get_absl_handler()
@@ -70,7 +78,7 @@ def _run(arguments: argparse.Namespace) -> int:
             stdlib_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
         )
     try:
-        return _execute(arguments)
+        return _execute(run, arguments)
     except KeyboardInterrupt:
         print("Interrupted. The same command goes on.", file=sys.stderr)
         return 130
@@ -89,7 +97,9 @@ def _is_ours_or_a_warning(record: stdlib_logging.LogRecord) -> bool:
     )
 
 
-def _execute(arguments: argparse.Namespace) -> int:
+def _execute(
+    run: Callable[[Config, str], Results], arguments: argparse.Namespace
+) -> int:
     config = load_config(arguments.config, arguments.set)
     folder = arguments.workdir or os.path.join("runs", config.name)
     state = Run(config, Workdir(folder))

@@ -19,6 +19,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 from absl import logging
 
 from kd_tf.results import Results, from_json, to_tree
+from pipelines import cli
 from pipelines.config.loading import dump_config, load_config
 from pipelines.config.schema import Config
 from pipelines.plan import STAGES, key_of, reason_disabled
@@ -107,7 +108,10 @@ def _function(stage: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(f"pipelines.stages.{stage}"), stage)
 
 
-if __name__ == "__main__":
-    from pipelines.cli import main
+def main() -> None:
+    """The command `kd-tf`."""
+    cli.main(run)
 
+
+if __name__ == "__main__":
     main()

@@ -27,11 +27,15 @@ from kd_tf.training.progress import ProgressLines
 from pipelines.config.schema import Network
 from pipelines.state import Run
 
+_INSTEAD_OF_0 = 2**31  # greater than a config's seeds
+
 
 def start(run: Run) -> None:
     """Makes what follows depend on the seeds alone, not on what ran before."""
     keras.utils.clear_session()
-    keras.utils.set_random_seed(run.config.seed_of("weights"))
+    # TensorFlow cannot shuffle by a tensor under the seed 0.
+    seed = run.config.seed_of("weights") or _INSTEAD_OF_0
+    keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     # Every model is traced anew, which TensorFlow would warn about.
     tf.get_logger().setLevel("ERROR")

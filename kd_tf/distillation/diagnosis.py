@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,9 +21,8 @@ from kd_tf.models.graph import outputs_by_name
 from kd_tf.results import DiagnosisRecord
 from kd_tf.schedules import value_at
 
-if TYPE_CHECKING:
-    from kd_tf.distillation.distiller import Distiller
-
+# Named for the reader: the Distiller imports this module, not the reverse.
+Distiller = Any
 Arrays = dict[Any, np.ndarray]  # by name of the output, None if there is one
 
 
@@ -76,7 +75,7 @@ class Diagnosis:
         return "\n".join([self.summary(), *self.findings])
 
 
-def diagnose(distiller: "Distiller", data: Iterable[Any]) -> Diagnosis:
+def diagnose(distiller: Distiller, data: Iterable[Any]) -> Diagnosis:
     """Measures a Distiller on data without changing it.
 
     Args:
@@ -138,7 +137,7 @@ def _averages(
 
 
 def _gradients(
-    distiller: "Distiller",
+    distiller: Distiller,
     x: Any,
     y: Any,
     teacher: Forward,
@@ -176,7 +175,7 @@ def _gradients(
 
 
 @contextlib.contextmanager
-def _keeping_metrics(distiller: "Distiller") -> Iterator[None]:
+def _keeping_metrics(distiller: Distiller) -> Iterator[None]:
     """Keras counts the losses of several outputs wherever it computes them."""
     before = {id(v): v.numpy() for v in distiller.metrics_variables}
     yield
@@ -218,7 +217,7 @@ def _as_classes(labels: np.ndarray, logits: np.ndarray) -> np.ndarray | None:
     return labels.reshape(logits.shape[:-1])
 
 
-def _entropies(distiller: "Distiller", teacher: Arrays) -> dict[str, float]:
+def _entropies(distiller: Distiller, teacher: Arrays) -> dict[str, float]:
     entropies = {}
     for bound_loss in distiller.bound_losses:
         fractions = list(

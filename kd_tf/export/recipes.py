@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from kd_tf.specs import Spec, Table
+from kd_tf.specs import Argument, Spec, Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +19,11 @@ class RecipeSpec(Spec):
 
     needs_examples: bool
     title: str
+
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        """None: a recipe is applied as it is."""
+        return {}
 
 
 RECIPES: Table[RecipeSpec] = Table(

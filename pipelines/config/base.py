@@ -95,6 +95,7 @@ def section_of(
     arguments: Mapping[str, Argument],
     *,
     base: type[SectionType],
+    fixed: Mapping[str, str] | None = None,
     as_ramps: bool = False,
 ) -> type[SectionType]:
     """A section whose keys are arguments of a function, beside those of `base`.
@@ -103,6 +104,7 @@ def section_of(
         title: Name of the section's class.
         arguments: As `Spec.arguments` has them.
         base: Section with further keys; they come first.
+        fixed: {key of the base: its only value}.
         as_ramps: Whether numbers may be ramps, and may be left out.
     """
     fields: dict[str, Any] = {
@@ -110,6 +112,8 @@ def section_of(
         for name, argument in arguments.items()
         if name not in base.model_fields
     }
+    for key, value in (fixed or {}).items():
+        fields[key] = typing.Literal[value], base.model_fields[key]
     return create_model(title, __base__=base, **fields)
 
 

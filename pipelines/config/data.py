@@ -131,6 +131,7 @@ class Data(_Splitting):  # type: ignore[valid-type, misc]
 
 
 class _Own(Data):
+    source: Annotated[str, Field(pattern=":")]
     args: dict[str, Any] | None = Field(
         default=None, description="Arguments of the function."
     )
@@ -149,7 +150,7 @@ def choose_source(given: dict[str, Any]) -> type[Data]:
 @functools.cache
 def data_section(name: str, spec: SourceSpec) -> type[Data]:
     """The section of one row of the table."""
-    return section_of(name, spec.arguments, base=_Named)
+    return section_of(name, spec.arguments, base=_Named, fixed={"source": name})
 
 
 class _Named(Data):

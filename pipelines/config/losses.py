@@ -102,6 +102,7 @@ class _WithPairs(Loss):
 
 
 class _Own(_WithTransform, _WithPairs):
+    name: Annotated[str, Field(pattern=":")]
     temperature: Temperature | None = Field(  # type: ignore[valid-type]
         default=None, description="The function's argument of that name."
     )
@@ -140,7 +141,9 @@ def loss_section(name: str, spec: LossSpec) -> type[Loss]:
         base = _WithPairs
     elif spec.takes_transform:
         base = _WithTransform
-    return section_of(name, spec.arguments, base=base, as_ramps=True)
+    return section_of(
+        name, spec.arguments, base=base, fixed={"name": name}, as_ramps=True
+    )
 
 
 class _Unknown(Loss):

@@ -105,7 +105,8 @@ def _lines() -> Iterator[str]:
         {n: pass_section(s) for n, s in PASSES.items()},
         Prune,
     )
-    yield f"## An entry of `distill.losses`\n\n{_docstring(Loss)}\n\n{_table(Loss)}"
+    yield f"## An entry of `distill.losses`\n\n{_docstring(Loss)}\n"
+    yield _table(Loss)
     yield from _variants(
         "distill.losses` by `name",
         {n: loss_section(n, s) for n, s in LOSSES.items()},

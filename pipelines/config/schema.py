@@ -121,15 +121,20 @@ class Distill(Section):
     enabled: bool = Field(
         default=True, description="Whether the student learns from a teacher."
     )
+    # The task fills these two in before anything is checked.
     temperature: Temperature = Field(  # type: ignore[valid-type]
-        description="Of the losses between outputs that set none."
+        default=None,
+        description="Of the losses between outputs that set none; by default "
+        "that of the task.",
     )
     student_weight: StudentWeight = Field(  # type: ignore[valid-type]
         default=0.1,
         description="Weight of the labels; the rest is the teacher's.",
     )
     losses: list[AnyLoss] = Field(
-        min_length=1, description="Distillation losses."
+        default=None,  # type: ignore[arg-type]
+        min_length=1,
+        description="Distillation losses; by default that of the task.",
     )
 
 
@@ -283,6 +288,20 @@ class Seeds(Section):
     )
 
 
+@functools.cache
+def labels_section(task: str) -> type[Section]:
+    """The section `labels` of a task: arguments of its label loss."""
+    arguments = TASKS.find(task).label_arguments
+    return section_of("Labels", arguments, base=Section)
+
+
+# The task, another key, chooses; see `Config`.
+AnyLabels = Annotated[
+    Section,
+    ChosenBy(lambda given: Section, lambda: [*map(labels_section, TASKS)]),
+]
+
+
 class Config(Section):
     """One experiment."""
 
@@ -298,7 +317,7 @@ class Config(Section):
     )
     seeds: Seeds = Field(default=Seeds(), description="Seeds of single things.")
     data: AnyData = Field(description="The examples.")
-    labels: SerializeAsAny[Section] = Field(
+    labels: AnyLabels = Field(
         default={},  # type: ignore[assignment]
         validate_default=True,
         description="How labels are learnt, by teacher and student alike.",
@@ -308,7 +327,10 @@ class Config(Section):
     control: Control = Field(
         default=Control(), description="What distillation has to beat."
     )
-    distill: Distill = Field(description="Learning from the teacher.")
+    distill: Distill = Field(
+        default=None,  # type: ignore[assignment]
+        description="Learning from the teacher.",
+    )
     prune: Annotated[Prune, ChosenBy(choose_pass, _all_passes)] = Field(
         default={},  # type: ignore[assignment]
         validate_default=True,
@@ -377,14 +399,6 @@ class Config(Section):
                     {"problem": problem, "section": section},
                 )
         return self
-
-
-@functools.cache
-def labels_section(task: str) -> type[Section]:
-    """The section `labels` of a task: arguments of its label loss."""
-    arguments = read_arguments(f"{TASKS.find(task).function}.label_loss")
-    settable = {n: a for n, a in arguments.items() if n != "mixed"}
-    return section_of("Labels", settable, base=Section)
 
 
 def _needs(config: Config, task: Task) -> Iterator[tuple[str, bool, str]]:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kd_tf.data.augmentation import Augmentation
 from kd_tf.data.splitting.splits import Split
@@ -11,6 +12,12 @@ from kd_tf.data.streaming import (
 )
 
 PLAIN = Preprocessing(Normalization(0.0, 1.0))
+
+
+@pytest.fixture(autouse=True)
+def global_seed():
+    """Not 0, under which TensorFlow cannot shuffle by a tensor."""
+    tf.random.set_seed(1)
 
 
 @pytest.fixture
