@@ -9,6 +9,7 @@ import copy
 import functools
 import importlib
 import importlib.machinery
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -43,15 +44,17 @@ def find_source(module: str) -> str | None:
         Path of the `.py` file, of a package that of its `__init__.py`; None
         if there is no such module or it is not written in Python.
     """
-    path, spec = None, None
-    for part in module.split("."):
-        if spec is not None and path is None:
+    top, *inner = module.split(".")
+    try:
+        # Asks all finders: editable installs have one of their own.
+        spec = importlib.util.find_spec(top)
+    except ValueError:
+        return None  # such as `__main__`
+    for part in inner:
+        folders = spec.submodule_search_locations if spec else None
+        if folders is None:
             return None  # a module, not a package
-        spec = importlib.machinery.PathFinder.find_spec(part, path)
-        if spec is None:
-            return None
-        found = spec.submodule_search_locations
-        path = list(found) if found is not None else None
+        spec = importlib.machinery.PathFinder.find_spec(part, list(folders))
     origin = spec.origin if spec else None
     return origin if origin and origin.endswith(".py") else None
 

@@ -1,5 +1,7 @@
 """Tables and signatures that are read without being imported."""
 
+import importlib.abc
+import importlib.util
 import subprocess
 import sys
 import typing
@@ -172,3 +174,25 @@ def test_own_functions_where_a_table_takes_them():
 def test_an_entry_point_that_cannot_be_loaded():
     with pytest.raises(ValueError, match="There is no model 'json:nothing'"):
         load_entry_point("json:nothing", "model")
+
+
+def test_sources_of_an_editable_install_are_found(tmp_path, monkeypatch):
+    # Such an install is on no path: a finder of its own knows the folder.
+    (tmp_path / "editable").mkdir()
+    for name in ("__init__", "inner"):
+        (tmp_path / "editable" / f"{name}.py").write_text(MODULE)
+
+    class Finder(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path, target=None):
+            if name != "editable":
+                return None
+            folder = tmp_path / name
+            return importlib.util.spec_from_file_location(
+                name,
+                folder / "__init__.py",
+                submodule_search_locations=[str(folder)],
+            )
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder()])
+    assert read_arguments("editable.inner:function").keys() >= {"size"}
+    assert read_arguments("editable:function").keys() >= {"size"}

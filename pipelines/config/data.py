@@ -130,7 +130,9 @@ class Data(_Splitting):  # type: ignore[valid-type, misc]
         }
 
 
-class _Own(Data):
+class OwnData(Data):
+    """A source of the user's own: a function that returns a `Source`."""
+
     source: Annotated[str, Field(pattern=":")]
     args: dict[str, Any] | None = Field(
         default=None, description="Arguments of the function."
@@ -143,7 +145,7 @@ def choose_source(given: dict[str, Any]) -> type[Data]:
     if not isinstance(name, str):
         return Data
     if name not in SOURCES:
-        return _Own if ":" in name else _Unknown
+        return OwnData if ":" in name else _Unknown
     return data_section(name, SOURCES[name])
 
 
@@ -192,7 +194,7 @@ class _Unknown(Data):
 def _all_sources() -> list[type[Section]]:
     return [
         *(data_section(name, spec) for name, spec in SOURCES.items()),
-        _Own,
+        OwnData,
     ]
 
 

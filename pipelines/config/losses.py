@@ -101,7 +101,9 @@ class _WithPairs(Loss):
         return self
 
 
-class _Own(_WithTransform, _WithPairs):
+class OwnLoss(_WithTransform, _WithPairs):
+    """A function of the user's own, `(student, teacher, ...)`."""
+
     name: Annotated[str, Field(pattern=":")]
     temperature: Temperature | None = Field(  # type: ignore[valid-type]
         default=None, description="The function's argument of that name."
@@ -111,8 +113,8 @@ class _Own(_WithTransform, _WithPairs):
     )
 
     @model_validator(mode="after")
-    def _args_are_other_arguments(self) -> "_Own":
-        for key in sorted({*(self.args or ())} & {*_Own.model_fields}):
+    def _args_are_other_arguments(self) -> "OwnLoss":
+        for key in sorted({*(self.args or ())} & {*OwnLoss.model_fields}):
             raise ValueError(
                 f"args has the key '{key}', which has a place of its own: "
                 f"write {key} beside args. Received: args={self.args!r}"
@@ -129,7 +131,7 @@ def choose_loss(given: dict[str, Any]) -> type[Loss]:
     if not isinstance(name, str):
         return Loss
     if name not in LOSSES:
-        return _Own if ":" in name else _Unknown
+        return OwnLoss if ":" in name else _Unknown
     return loss_section(name, LOSSES[name])
 
 
@@ -156,7 +158,10 @@ class _Unknown(Loss):
 
 
 def _all_losses() -> list[type[Section]]:
-    return [*(loss_section(name, spec) for name, spec in LOSSES.items()), _Own]
+    return [
+        *(loss_section(name, spec) for name, spec in LOSSES.items()),
+        OwnLoss,
+    ]
 
 
 AnyLoss = Annotated[Loss, ChosenBy(choose_loss, _all_losses)]

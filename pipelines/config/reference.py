@@ -19,10 +19,12 @@ from kd_tf.compression import PASSES
 from kd_tf.data.sources import SOURCES
 from kd_tf.distillation.loss_table import LOSSES
 from kd_tf.models import MODELS
+from kd_tf.ranges import ArgumentsOf
+from kd_tf.specs import Table
 from kd_tf.tasks import TASKS
-from pipelines.config.base import Ramp, Section
-from pipelines.config.data import Augment, Data, data_section
-from pipelines.config.losses import Loss, loss_section
+from pipelines.config.base import Ramp, Section, arguments_section, marks
+from pipelines.config.data import Augment, Data, OwnData, data_section
+from pipelines.config.losses import Loss, OwnLoss, loss_section
 from pipelines.config.schema import (
     Benchmark,
     Budget,
@@ -44,6 +46,7 @@ from pipelines.config.schema import (
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "config.md"
 SCHEMA = ROOT / "configs" / "schema.json"
+_OWN = "package.module:function"
 _SECTIONS = {
     "seeds": Seeds,
     "data": Data,
@@ -92,7 +95,10 @@ def _lines() -> Iterator[str]:
     )
     yield from _variants(
         "data` by `source",
-        {n: data_section(n, s) for n, s in SOURCES.items()},
+        {
+            **{n: data_section(n, s) for n, s in SOURCES.items()},
+            _OWN: OwnData,
+        },
         Data,
     )
     yield from _variants(
@@ -100,6 +106,9 @@ def _lines() -> Iterator[str]:
         {n: arguments_of_model(s) for n, s in MODELS.items()},
         Section,
     )
+    for name, function in _nested(MODELS).items():
+        yield f"## `args.{name}` of a model\n\n"
+        yield _table(arguments_section(function))
     yield from _variants(
         "prune` by `method",
         {n: pass_section(s) for n, s in PASSES.items()},
@@ -109,10 +118,20 @@ def _lines() -> Iterator[str]:
     yield _table(Loss)
     yield from _variants(
         "distill.losses` by `name",
-        {n: loss_section(n, s) for n, s in LOSSES.items()},
+        {**{n: loss_section(n, s) for n, s in LOSSES.items()}, _OWN: OwnLoss},
         Loss,
     )
     yield f"## A number that changes\n\n{_docstring(Ramp)}\n\n{_table(Ramp)}"
+
+
+def _nested(table: Table[Any]) -> dict[str, str]:
+    """{argument: function} of arguments that are arguments of another one."""
+    return {
+        name: mark.function
+        for spec in table.values()
+        for name, argument in spec.arguments.items()
+        for mark in marks(argument.annotation, ArgumentsOf)
+    }
 
 
 def _variants(
