@@ -29,8 +29,9 @@ def load_entry_point(name: str, what: str = "function") -> Callable[..., Any]:
         return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"There is no {what} '{name}'. Allowed: 'package.module:function' "
-            f"that Python can import. Received: {error}"
+            f"The {what} '{name}' cannot be imported. Write "
+            "'package.module:function', of a module that Python finds. "
+            f"Received: {error}"
         ) from error
 
 

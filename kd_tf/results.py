@@ -324,8 +324,18 @@ class Results:
         return [limit for limit in self.limits or () if not limit.met]
 
     def variant(self, name: str) -> Variant:
-        """The variant of a name."""
-        return next(v for v in self.variants if v.name == name)
+        """The variant of a name.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise ValueError(
+            f"There is no variant '{name}'. Allowed: "
+            f"{', '.join(v.name for v in self.variants)}. Received: '{name}'"
+        )
 
     def model_of(self, name: str) -> Variant:
         """The Keras model that a variant is, or was made from."""

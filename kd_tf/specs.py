@@ -19,12 +19,18 @@ from typing import Any, ClassVar, Generic, TypeVar
 from kd_tf.entry_points import load_entry_point, parse_function
 
 
-class _Required:
+class _Mark:
+    """A default that is no value."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
     def __repr__(self) -> str:
-        return "required"
+        return self._text
 
 
-REQUIRED = _Required()
+REQUIRED = _Mark("required")
+COMPUTED = _Mark("computed")  # by the function's module, which is not run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +41,8 @@ class Argument:
         name: The parameter.
         annotation: Type, with a range if it is one of `kd_tf.ranges`;
             `typing.Any` where it has none that can be read.
-        default: Default value, or `REQUIRED`.
+        default: Default value, `REQUIRED`, or `COMPUTED` where it is not
+            written down as a value.
         description: Its entry in the docstring, on one line.
     """
 
@@ -171,7 +178,7 @@ def _value(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except ValueError:
-        return None
+        return COMPUTED
 
 
 def _descriptions(docstring: str) -> dict[str, str]:

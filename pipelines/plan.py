@@ -64,7 +64,8 @@ STAGES = (
     ),
     Stage(
         "report",
-        ("name",),
+        # All of it stands on the page.
+        tuple(Config.model_fields),
         ("prepare", *_MODELS, "export", "quantize", "benchmark", "verify"),
     ),
 )
@@ -126,18 +127,18 @@ def key_of(
         name = ".".join(keys)
         if keys[0] in stage.reads and os.path.exists(path):
             # What lies there counts, not where it lies.
-            is_folder = os.path.isdir(path)
-            key[f"file {name}"] = (hash_folder if is_folder else hash_file)(
-                path
-            )
+            key[f"file {name}"] = _hash(path)
             _drop(key, name)
+    for name, path in [*_paths_of_own_arguments(key)]:
+        key[f"file {name}"] = _hash(path)
     for name in stage.ignores:
         key.pop(name, None)
     for function in _code(stage, config):
         key[f"code {function}"] = source_hash(function)
     for name in stage.after:
         key[f"after {name}"] = outcomes.get(name, "off")
-    key.update({f"version of {k}": v for k, v in versions().items()})
+    packages = versions(with_data=stage.name == "prepare")
+    key.update({f"version of {k}": v for k, v in packages.items()})
     return key
 
 
@@ -156,6 +157,21 @@ def _values(stage: Stage, config: Config) -> dict[str, Any]:
     return key
 
 
+def _hash(path: str) -> str:
+    return hash_folder(path) if os.path.isdir(path) else hash_file(path)
+
+
+def _paths_of_own_arguments(
+    key: Mapping[str, Any],
+) -> Iterator[tuple[str, str]]:
+    """(name, path) of what `args` of functions of one's own name on disk."""
+    for name, value in key.items():
+        if name.endswith(".args") and isinstance(value, dict):
+            for argument, text in value.items():
+                if isinstance(text, str) and os.path.exists(text):
+                    yield f"{name}.{argument}", text
+
+
 def _drop(key: dict[str, Any], name: str) -> None:
     """Takes a value out of a key, which may lie inside one of its values."""
     if name in key:
@@ -170,6 +186,8 @@ def _code(stage: Stage, config: Config) -> Iterator[str]:
     yield f"pipelines.stages.{stage.name}"
     if "task" in stage.reads:
         yield TASKS.find(config.task).function
+    if stage.name == "report":
+        return  # it calls nothing else that the config names
     if stage.name == "prepare":
         yield config.data.spec.function
     for section in ("teacher", "student"):

@@ -22,6 +22,14 @@ _PACKAGES = (
     "litert-quantizer",
     "ai-edge-litert",
 )
+_PACKAGES_OF_DATA = (
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "scipy",
+    "soundfile",
+    "tensorflow-datasets",
+)
 # Code of ours that decides what a stage computes, and not when or whether.
 _OURS = (
     "kd_tf.",
@@ -35,9 +43,14 @@ _INSTALLED = tuple(
 )
 
 
-def versions() -> dict[str, str]:
-    """{package: version} of all that decides what a stage computes."""
-    installed = {name: importlib.metadata.version(name) for name in _PACKAGES}
+def versions(*, with_data: bool = False) -> dict[str, str]:
+    """{package: version} of all that decides what a stage computes.
+
+    Args:
+        with_data: Whether to list what reads data, too.
+    """
+    packages = (*_PACKAGES, *(_PACKAGES_OF_DATA if with_data else ()))
+    installed = {name: importlib.metadata.version(name) for name in packages}
     return {"kd_tf": __version__, **installed}
 
 
@@ -54,7 +67,10 @@ def environment() -> Environment:
 
 
 def source_hash(function: str) -> str | None:
-    """Hash of the source code behind a function.
+    """Hash of the source code behind a function, as it was first read.
+
+    A process that has imported a module goes on with that code, whatever is
+    written into its file meanwhile.
 
     That is its module, and all modules it imports, however indirectly, that
     are not installed packages; kd_tf counts wherever it lies.

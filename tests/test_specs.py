@@ -172,7 +172,9 @@ def test_own_functions_where_a_table_takes_them():
 
 
 def test_an_entry_point_that_cannot_be_loaded():
-    with pytest.raises(ValueError, match="There is no model 'json:nothing'"):
+    with pytest.raises(
+        ValueError, match="model 'json:nothing' cannot be imported"
+    ):
         load_entry_point("json:nothing", "model")
 
 

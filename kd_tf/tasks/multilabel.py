@@ -134,28 +134,39 @@ class MultilabelScore:
 
     def result(self) -> ScoreRecord:
         """The scores so far; classes that never occur are left out."""
-        from sklearn.metrics import average_precision_score, f1_score
-
         outputs, targets = map(np.concatenate, (self._outputs, self._targets))
         flags = outputs > 0
         precision = [
-            average_precision_score(of_class, logits)
-            if of_class.any()
-            else np.nan
+            _average_precision(of_class, logits)
             for of_class, logits in zip(targets.T, outputs.T, strict=True)
         ]
+        num_hits = int(np.sum(flags & targets))
         scores = {
             "mean_average_precision": mean_of_defined(precision),
             "accuracy": float(np.mean(flags == targets)),
-            "micro_f1": f1_score(
-                targets, flags, average="micro", zero_division=0
-            ),
+            "micro_f1": 2 * num_hits / max(int(flags.sum() + targets.sum()), 1),
         }
         return score_record(scores, {"average precision": precision})
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Precision-recall curves."""
         return self._curves.arrays()
+
+
+def _average_precision(is_positive: np.ndarray, logits: np.ndarray) -> float:
+    """Precision averaged over the positives (N,), NaN if there are none.
+
+    In NumPy, as devices that score files have no scikit-learn.
+    """
+    order = np.argsort(-logits, kind="stable")
+    # Equal logits share a threshold: the last of them has its counts.
+    is_last = np.append(np.diff(logits[order]) != 0, True)
+    hits = np.cumsum(is_positive[order])[is_last]
+    precision = hits / (np.flatnonzero(is_last) + 1)
+    if not hits[-1]:
+        return float("nan")
+    recall_steps = np.diff(hits, prepend=0) / hits[-1]
+    return float(np.sum(recall_steps * precision))
 
 
 def _names(is_set: np.ndarray, class_names: Sequence[str]) -> str:

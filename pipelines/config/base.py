@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from kd_tf.ranges import ArgumentsOf, PathOnDisk, Positive
-from kd_tf.specs import REQUIRED, Argument, read_arguments
+from kd_tf.specs import COMPUTED, REQUIRED, Argument, read_arguments
 
 SectionType = TypeVar("SectionType", bound="Section")
 
@@ -57,8 +57,25 @@ class Section(BaseModel):
         Args:
             function: `"package.module:function"`.
         """
-        names = read_arguments(function).keys() & type(self).model_fields
-        return {name: getattr(self, name) for name in names}
+        arguments = read_arguments(function)
+        return self.values_of(
+            {n: a for n, a in arguments.items() if n in type(self).model_fields}
+        )
+
+    def values_of(self, arguments: Mapping[str, Argument]) -> dict[str, Any]:
+        """{name: value} of keys that are arguments of a function.
+
+        Those whose default only the function knows are left to it.
+        """
+        return {
+            name: _plain(getattr(self, name))
+            for name, argument in arguments.items()
+            if argument.default is not COMPUTED or name in self.model_fields_set
+        }
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, Section) else value
 
 
 class Ramp(Section):
@@ -129,6 +146,11 @@ def _field(argument: Argument, *, as_ramps: bool) -> tuple[Any, Any]:
         return number_or_ramp(kind) | None, Field(
             default=None,
             description=f"{argument.description} By default {default}.",
+        )
+    if default is COMPUTED:
+        return kind | None, Field(
+            default=None,
+            description=f"{argument.description} By default the function's.",
         )
     return kind, Field(
         default=... if default is REQUIRED else default,

@@ -1,5 +1,6 @@
 """The keys of a distillation loss, by its name."""
 
+import dataclasses
 import functools
 from typing import Annotated, Any, Literal
 
@@ -143,8 +144,14 @@ def loss_section(name: str, spec: LossSpec) -> type[Loss]:
         base = _WithPairs
     elif spec.takes_transform:
         base = _WithTransform
+    arguments = spec.arguments
+    if spec.knowledge == "response" and "temperature" in arguments:
+        shared = dataclasses.replace(
+            arguments["temperature"], default="`distill.temperature`"
+        )
+        arguments = {**arguments, "temperature": shared}
     return section_of(
-        name, spec.arguments, base=base, fixed={"name": name}, as_ramps=True
+        name, arguments, base=base, fixed={"name": name}, as_ramps=True
     )
 
 

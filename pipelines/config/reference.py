@@ -91,7 +91,10 @@ def _lines() -> Iterator[str]:
     for key, section in _SECTIONS.items():
         yield f"## `{key}`\n\n{_docstring(section)}\n\n{_table(section)}"
     yield from _variants(
-        "labels", {task: labels_section(task) for task in TASKS}, Section
+        "labels",
+        {task: labels_section(task) for task in TASKS},
+        base=Section,
+        rows=TASKS,
     )
     yield from _variants(
         "data` by `source",
@@ -99,12 +102,14 @@ def _lines() -> Iterator[str]:
             **{n: data_section(n, s) for n, s in SOURCES.items()},
             _OWN: OwnData,
         },
-        Data,
+        base=Data,
+        rows=SOURCES,
     )
     yield from _variants(
         "teacher.args` and `student.args` by `model",
         {n: arguments_of_model(s) for n, s in MODELS.items()},
-        Section,
+        base=Section,
+        rows=MODELS,
     )
     for name, function in _nested(MODELS).items():
         yield f"## `args.{name}` of a model\n\n"
@@ -112,14 +117,16 @@ def _lines() -> Iterator[str]:
     yield from _variants(
         "prune` by `method",
         {n: pass_section(s) for n, s in PASSES.items()},
-        Prune,
+        base=Prune,
+        rows=PASSES,
     )
     yield f"## An entry of `distill.losses`\n\n{_docstring(Loss)}\n"
     yield _table(Loss)
     yield from _variants(
         "distill.losses` by `name",
         {**{n: loss_section(n, s) for n, s in LOSSES.items()}, _OWN: OwnLoss},
-        Loss,
+        base=Loss,
+        rows=LOSSES,
     )
     yield f"## A number that changes\n\n{_docstring(Ramp)}\n\n{_table(Ramp)}"
 
@@ -135,14 +142,28 @@ def _nested(table: Table[Any]) -> dict[str, str]:
 
 
 def _variants(
-    title: str, sections: dict[str, type[Section]], base: type[Section]
+    title: str,
+    sections: dict[str, type[Section]],
+    *,
+    base: type[Section],
+    rows: Table[Any],
 ) -> Iterator[str]:
     """Further keys that a section has for some values of one key."""
     yield f"## `{title}`\n"
     for name, section in sections.items():
         keys = [k for k in section.model_fields if k not in base.model_fields]
         table = _table(section, keys) if keys else "No further keys.\n"
-        yield f"### `{name}`\n\n{table}"
+        yield f"### `{name}`\n\n{_summary(rows, name)}{table}"
+
+
+def _summary(rows: Table[Any], name: str) -> str:
+    if name not in rows:
+        return ""
+    summary = rows[name].summary
+    title = getattr(rows[name], "title", "")
+    return (
+        f"{summary} {f'In tables: {title}.' if title else ''}".strip() + "\n\n"
+    )
 
 
 def _table(section: type[BaseModel], keys: list[str] | None = None) -> str:

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from kd_tf.compression import PASSES, PassSpec
 from kd_tf.export.recipes import RECIPES
 from kd_tf.models import MODELS, ModelSpec
-from kd_tf.ranges import Count, Path, Positive, Weight
+from kd_tf.ranges import Count, Path, Positive, UnitInterval
 from kd_tf.specs import read_arguments
 from kd_tf.tasks import TASKS, Task, get_task
 from pipelines.config.base import (
@@ -37,7 +37,8 @@ CONVERT = "kd_tf.export.convert:convert_to_tflite"
 _TIME_LIMIT_S = read_arguments(CONVERT)["time_limit_s"]
 
 Rate = Annotated[float, Field(gt=0, le=1)]
-StudentWeight = number_or_ramp(Weight)
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+StudentWeight = number_or_ramp(UnitInterval)
 
 
 class Network(Section):
@@ -82,9 +83,9 @@ class Network(Section):
     @property
     def arguments(self) -> dict[str, Any]:
         """{name: value} of the model's arguments."""
-        if isinstance(self.args, Section):
-            return self.args.model_dump()
-        return self.args
+        if isinstance(self.args, Section) and self.spec:
+            return self.args.values_of(self.spec.arguments)
+        return dict(self.args)
 
 
 @functools.cache
@@ -119,7 +120,9 @@ class Distill(Section):
     """
 
     enabled: bool = Field(
-        default=True, description="Whether the student learns from a teacher."
+        default=True,
+        description="Whether to train the student under the teacher. Pruning "
+        "recovers under it all the same.",
     )
     # The task fills these two in before anything is checked.
     temperature: Temperature = Field(  # type: ignore[valid-type]
@@ -161,7 +164,7 @@ class Prune(Section):
 
     @model_validator(mode="after")
     def _leaves_time_to_recover(self) -> "Prune":
-        ramp_epochs = getattr(self, "ramp_epochs", 0)
+        ramp_epochs = getattr(self, "ramp_epochs", None) or 0
         if ramp_epochs >= self.epochs:
             raise ValueError(
                 "'ramp_epochs' must be less than 'epochs', to leave time to "
@@ -178,7 +181,7 @@ class Prune(Section):
     @property
     def arguments(self) -> dict[str, Any]:
         """{name: value} of the pass's arguments."""
-        return {name: getattr(self, name) for name in self.spec.arguments}
+        return self.values_of(self.spec.arguments)
 
 
 def choose_pass(given: dict[str, Any]) -> type[Prune]:
@@ -271,20 +274,17 @@ Benchmark = section_of(
 class Seeds(Section):
     """Seeds of what is independent; null takes `seed`."""
 
-    split: int | None = Field(
-        default=None, ge=0, lt=2**31, description="Which example goes where."
+    split: Seed | None = Field(
+        default=None, description="Which example goes where."
     )
-    weights: int | None = Field(
-        default=None,
-        ge=0,
-        lt=2**31,
-        description="Initial weights, and dropout.",
+    weights: Seed | None = Field(
+        default=None, description="Initial weights, and dropout."
     )
-    order: int | None = Field(
-        default=None, ge=0, lt=2**31, description="Order of the examples."
+    order: Seed | None = Field(
+        default=None, description="Order of the examples."
     )
-    augmentation: int | None = Field(
-        default=None, ge=0, lt=2**31, description="Changes of examples."
+    augmentation: Seed | None = Field(
+        default=None, description="Changes of examples."
     )
 
 
@@ -312,9 +312,7 @@ class Config(Section):
     task: str = Field(
         default="classification", description="What kind the targets are of."
     )
-    seed: int = Field(
-        default=1, ge=0, lt=2**31, description="Decides all that is random."
-    )
+    seed: Seed = Field(default=1, description="Decides all that is random.")
     seeds: Seeds = Field(default=Seeds(), description="Seeds of single things.")
     data: AnyData = Field(description="The examples.")
     labels: AnyLabels = Field(
@@ -361,8 +359,7 @@ class Config(Section):
     @field_validator("task")
     @classmethod
     def _task_exists(cls, task: str) -> str:
-        if task not in TASKS:
-            raise ValueError(f"must be one of {', '.join(TASKS)}")
+        TASKS.find(task)
         return task
 
     @field_validator("labels", mode="before")

@@ -19,9 +19,8 @@ def prepare(run: Run, scratch: str) -> tuple[dict[str, str], DataRecord]:
     source = open_source(data.source, task=run.config.task, **data.arguments)
     if source.task != run.config.task:
         raise ValueError(
-            "The data does not fit the task. Set task: "
-            f"{source.task}, or, to ask which classes masks show, task: "
-            "multilabel with data.present_fraction. Received: task: "
+            f"The data does not fit the task. Set task: {source.task}, or "
+            "read another source. Received: task: "
             f"{run.config.task}"
         )
     record = write_splits(

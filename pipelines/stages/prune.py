@@ -1,5 +1,6 @@
 """Applies a compression pass; the student recovers under its teacher."""
 
+import os
 from typing import Any
 
 import keras
@@ -36,17 +37,22 @@ class Recovery:
         self.epochs: int = run.config.prune.epochs
         self.steps_per_epoch = training.steps_per_epoch(run)
         self._run, self._scratch = run, scratch
+        self._num_calls = 0
         self._record: TrainingRecord | None = None
 
     def __call__(
         self, model: keras.Model, callbacks: Any = (), **how: Any
     ) -> None:
         """Trains a model in place, and keeps its best eligible epoch."""
+        # A pass may train more than once, each time from new checkpoints.
+        self._num_calls += 1
+        folder = os.path.join(self._scratch, f"recovery_{self._num_calls}")
+        os.makedirs(folder, exist_ok=True)
         self._record = distilling.train(
             self._run,
             distilling.under_teacher(self._run, model),
             model,
-            self._scratch,
+            folder,
             label="prune",
             epochs=self.epochs,
             learning_rate=self._run.config.prune.learning_rate,

@@ -77,6 +77,17 @@ evaluation = evaluate_models(
     task="classification",
     num_outputs=3,
 )
+targets = {
+    "classification": np.array([0, 1]),
+    "multilabel": np.array([[0, 1, 1], [1, 0, 1]], "uint8"),
+    "regression": np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 6.0]]),
+}
+for task, y in targets.items():
+    batches = [(images, y)]
+    evaluate_models({"a": model}, {}, batches, task=task, num_outputs=3)
+masks = [(images, np.zeros((2, 8, 8), "uint8"))]
+pixels = {"a": lambda x: np.ones((2, 8, 8, 3), "float32")}
+evaluate_models(pixels, {}, masks, task="segmentation", num_outputs=3)
 assert cost.p50_ms > 0 and evaluation.scores["file"].agreement == 1
 absent = ("tensorflow", "keras", "pydantic", "scipy", "sklearn", "matplotlib")
 print([name for name in absent if name in sys.modules])

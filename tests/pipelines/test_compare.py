@@ -191,7 +191,7 @@ def test_differences_of_keys_that_come_and_go():
 
 def test_command_compares_without_tensorflow(runs, tmp_path):
     code = (
-        "import sys; from pipelines.cli import main\n"
+        "import sys; from pipelines.run import main\n"
         f"sys.argv[1:] = ['compare', {str(runs[0])!r}, {str(runs[1])!r}, "
         f"'--out', {str(tmp_path / 'out')!r}]\n"
         "try:\n    main()\n"

@@ -168,6 +168,10 @@ CODE = {
     "kd_tf.compression.magnitude": ["prune"],
     "kd_tf.distillation.distiller": ["distill", "prune"],
     "kd_tf.reporting.headline": ["report"],
+    "kd_tf.tasks.classification": [
+        *("prepare", "teach", "control", "distill", "prune", "export"),
+        *("quantize", "verify", "report"),
+    ],
     "kd_tf.export.post_training": ["quantize"],
     "kd_tf.edge.benchmarking": ["benchmark"],
 }
@@ -190,6 +194,27 @@ def test_an_edit_of_our_code_runs_the_stages_that_use_it(
     monkeypatch.setattr(provenance, "_content", edited)
     after = {s.name: key_of(s, config, {}) for s in STAGES}
     assert [name for name in NAMES if before[name] != after[name]] == stages
+
+
+def test_a_replaced_file_in_own_arguments_counts(run_with, tmp_path):
+    (tmp_path / "table.txt").write_text("1")
+    overrides = (
+        "data={source: 'tests.data.sources.test_sources:made_up', "
+        f"args: {{path: {tmp_path / 'table.txt'}, size: 3}}}}"
+    )
+    keys = []
+    for content in ("1", "2"):
+        (tmp_path / "table.txt").write_text(content)
+        config = run_with(overrides).config
+        keys.append(key_of(stage_named("prepare"), config, {}))
+    changed = {name for name in keys[0] if keys[0][name] != keys[1][name]}
+    assert changed == {"file data.args.path"}
+
+
+def test_the_page_is_written_again_whatever_changes_of_the_config(run_with):
+    finish_all(run_with())
+    found = actions(run_with("tensorboard=true"))
+    assert [name for name in NAMES if found[name] == "run"] == ["report"]
 
 
 def test_plan_says_why_and_writes_nothing(tiny_config, tmp_path):

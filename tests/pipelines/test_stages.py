@@ -185,6 +185,33 @@ def zero_biases(model, recover, *, gain: float = 0.0):
     return model, CompressionRecord(rows, 0.0)
 
 
+TWICE = 2 * 0.5  # a default that is computed
+
+
+def recover_twice(model, recover, *, gain: float = TWICE):
+    """Trains twice, and forgets all between."""
+    from kd_tf.results import CompressionRecord
+
+    assert gain == 1.0
+    recover(model)
+    weights = model.get_weights()
+    model.set_weights([0 * w for w in weights])
+    recover(model)
+    assert not any(
+        np.array_equal(*p)
+        for p in zip(weights, model.get_weights(), strict=True)
+    )
+    return model, CompressionRecord([], 0.0)
+
+
+def test_a_pass_may_recover_twice(run_stage):
+    _, result = run_stage(
+        "prune",
+        f"prune={{method: '{__name__}:recover_twice', epochs: 2}}",
+    )
+    assert len(result.training.history) == 2
+
+
 @pytest.mark.parametrize("method", ["made_up", f"{__name__}:zero_biases"])
 def test_a_pass_takes_one_function_and_one_row(run_stage, monkeypatch, method):
     spec = PassSpec(f"{__name__}:zero_biases", title="without biases")

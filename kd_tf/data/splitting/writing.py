@@ -5,6 +5,7 @@ n examples in a chunk, F entries of the last axis.
 
 import dataclasses
 import os
+import weakref
 
 import numpy as np
 
@@ -136,6 +137,8 @@ class _RowFile:
         )
         self._offset = array.offset
         self._file = open(path, "r+b")  # noqa: SIM115, closed by close()
+        # Or here, where an error has ended the writing.
+        weakref.finalize(self, self._file.close)
 
     def check(self, values: np.ndarray) -> None:
         if values.shape[1:] != self._row.shape:

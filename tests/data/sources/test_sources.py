@@ -176,8 +176,11 @@ def test_the_task_goes_to_functions_that_have_a_parameter_for_it():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (f"{HERE}:nothing", f"There is no function '{HERE}:nothing'"),
-        ("no_such_module:f", "Allowed: 'package.module:function' that Python"),
+        (
+            f"{HERE}:nothing",
+            f"The function '{HERE}:nothing' cannot be imported",
+        ),
+        ("no_such_module:f", "Write 'package.module:function', of a module"),
         ("nonsense", "There is no data source 'nonsense'. Allowed: digits, "),
         (f"{HERE}:not_a_source", "must return a kd_tf.*Received: list"),
     ],
