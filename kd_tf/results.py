@@ -120,6 +120,7 @@ class TrainingRecord:
         history: One dict of logs for each epoch; empty if it was loaded.
         best_epoch: The epoch whose weights were kept, from 1.
         schedules: {quantity: `ScheduleRecord`}.
+        losses: Names of the losses in the history, of a distillation.
         adapter_parameters: Number of parameters trained along and dropped.
         layer_pairs: {loss: [(student layer, teacher layer)]}.
         diagnosis: Of a distillation.
@@ -132,6 +133,7 @@ class TrainingRecord:
     schedules: dict[str, ScheduleRecord] = dataclasses.field(
         default_factory=dict
     )
+    losses: list[str] = dataclasses.field(default_factory=list)
     adapter_parameters: int | None = None
     layer_pairs: dict[str, list[tuple[str, str]]] = dataclasses.field(
         default_factory=dict

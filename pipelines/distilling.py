@@ -58,8 +58,10 @@ def train(
     how["variables"] = [*how.get("variables", ()), *adapters]
     how["schedules"] = {**trainer.schedules, **(how.get("schedules") or {})}
     record = training.train(run, trainer, student, scratch, **how)
+    losses = [loss.name for loss in trainer.bound_losses]
     return dataclasses.replace(
         record,
+        losses=["student_loss", *losses],
         adapter_parameters=trainer.adapter_parameters,
         layer_pairs=trainer.pairs,
     )

@@ -18,7 +18,9 @@ from kd_tf.data.streaming import (
     training_stream,
 )
 from kd_tf.models import build_model
+from kd_tf.models.graph import is_symbolic, named_layers
 from kd_tf.models.loading import check_model, load_model
+from kd_tf.models.log_mel import LogMel
 from kd_tf.results import TrainingRecord
 from kd_tf.schedules import record_schedule
 from kd_tf.training.checkpoints import EpochCheckpoint
@@ -55,7 +57,6 @@ def build_or_load(run: Run, network: Network, title: str) -> keras.Model:
     if network.path:
         model = load_model(network.path)
     elif network.model:
-        _check_sample_rate(network.arguments, run.data.sample_rate)
         model = build_model(
             network.model,
             tuple(run.data.example_shape),
@@ -63,6 +64,7 @@ def build_or_load(run: Run, network: Network, title: str) -> keras.Model:
             **network.arguments,
         )
     _check_fit(run, model, title)
+    _check_sample_rate(model, run.data.sample_rate)
     return model
 
 
@@ -245,16 +247,18 @@ def _augmentations(run: Run) -> dict[str, Any]:
     return run.config.data.augment.model_dump(exclude_none=True)
 
 
-def _check_sample_rate(
-    arguments: Mapping[str, Any], sample_rate: int | None
-) -> None:
-    front_end = arguments.get("log_mel")
-    if sample_rate and front_end and front_end["sample_rate"] != sample_rate:
-        raise ValueError(
-            "A front end expects recordings at another rate. Set "
-            f"args.log_mel.sample_rate: {sample_rate}, and high_hz below "
-            f"half of it. Received: {front_end['sample_rate']}"
-        )
+def _check_sample_rate(model: keras.Model, sample_rate: int | None) -> None:
+    layers = named_layers(model).values() if is_symbolic(model) else ()
+    for layer in layers:
+        if not isinstance(layer, LogMel) or sample_rate is None:
+            continue
+        expected = layer.get_config()["sample_rate"]
+        if expected != sample_rate:
+            raise ValueError(
+                "A front end expects recordings at another rate. Set "
+                f"args.log_mel.sample_rate: {sample_rate}, and high_hz below "
+                f"half of it. Received: {expected}"
+            )
 
 
 def _check_fit(run: Run, model: keras.Model, title: str) -> None:

@@ -54,8 +54,7 @@ def _of_one(
         _curve(variant, training, *quantity, color, name=name)
         for name, quantity in quantities.items()
     ]
-    losses = [key for key in first if key.endswith("_loss")]
-    losses = [key for key in losses if not key.startswith("val_")]
+    losses = [name for name in training.losses if name in first]
     if losses:
         pictures.append(_losses(variant, losses, training.history))
     return pictures

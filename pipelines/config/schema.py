@@ -89,7 +89,7 @@ class Network(Section):
 
 
 @functools.cache
-def arguments_of_model(spec: Any) -> type[Section]:
+def arguments_of_model(spec: ModelSpec) -> type[Section]:
     """The section of a model's arguments."""
     title = spec.function.rpartition(":")[2]
     return section_of(title, spec.arguments, base=Section)

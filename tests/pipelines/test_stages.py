@@ -425,3 +425,19 @@ def test_mean_that_fits_no_channel_is_refused(run_stage):
 def test_data_of_another_task_is_refused(run_stage):
     with pytest.raises(ValueError, match="Set task: classification"):
         run_stage("prepare", "task=segmentation")
+
+
+@pytest.mark.parametrize(("expected", "fits"), [(8000, True), (16000, False)])
+def test_a_front_end_of_another_rate_is_refused(expected, fits):
+    from kd_tf import build_model
+    from pipelines.training import _check_sample_rate
+
+    front_end = {"sample_rate": expected, "high_hz": 3800}
+    model = build_model("gru", (4000,), 2, units=2, log_mel=front_end)
+    _check_sample_rate(model, expected)
+    _check_sample_rate(model, None)
+    if fits:
+        _check_sample_rate(model, 8000)
+    else:
+        with pytest.raises(ValueError, match="sample_rate: 8000, and high_hz"):
+            _check_sample_rate(model, 8000)

@@ -253,7 +253,8 @@ def change(folder, **overrides):
 
 def _trainings(key):
     trained = {"teacher": {}, "control": {}}
-    losses = {"soft_targets_loss": 0.3, "student_loss": 0.4}
+    # A loss of one's own is named as its function.
+    losses = {"soft_targets_loss": 0.3, "student_loss": 0.4, "mine": 0.2}
     trained |= {"student": losses, "pruned": losses}
     records = {name: _training(key, more) for name, more in trained.items()}
     records["student"] = dataclasses.replace(
@@ -272,6 +273,7 @@ def _training(key, losses):
         history=[logs, {**logs, "loss": 0.9}],
         best_epoch=2,
         schedules={"learning rate": schedule},
+        losses=list(losses),
     )
 
 
