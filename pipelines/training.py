@@ -104,7 +104,7 @@ def train(
         scratch,
         model,
         score=run.task.score,
-        also=variables,
+        variables=variables,
         first_eligible_epoch=first_eligible_epoch,
     )
     fit_resumably(

@@ -7,9 +7,8 @@ one: write the function, and add its row to `PASSES`.
 """
 
 import dataclasses
-from typing import ClassVar
 
-from kd_tf.specs import Spec, Table
+from kd_tf.specs import Argument, Spec, Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +21,12 @@ class PassSpec(Spec):
     """
 
     title: str
-    supplied: ClassVar[tuple[str, ...]] = ("model", "recover")
+
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        """{name: argument} of all that a user may set, in order."""
+        # The first two are model and recovery, whatever their names.
+        return dict(list(super().arguments.items())[2:])
 
 
 def _own_pass(function: str) -> PassSpec:

@@ -1,40 +1,19 @@
 """Pruning by magnitude: masks over the smallest weights, during training."""
 
-import os
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from kd_tf.compression.cubic_ramp import CubicRamp, cubic_schedule
+from kd_tf.compression.kernel_masks import RampedMask, state_variable
+from kd_tf.compression.masking import PRUNABLE, KernelMasking, sparsity_of
 from kd_tf.compression.recovery import Recovery
 from kd_tf.models.graph import layers_with_weights
 from kd_tf.ranges import Count, Share
 from kd_tf.results import CompressionRecord, LayerRecord
-
-_LEGACY = os.environ.get("TF_USE_LEGACY_KERAS")
-from tensorflow_model_optimization.python.core.sparsity.keras import (  # noqa: E402
-    pruning_impl,
-    pruning_schedule,
-)
-
-# Importing it asks for the Keras of old, for this process and its children.
-if _LEGACY is None:
-    os.environ.pop("TF_USE_LEGACY_KERAS", None)
-else:
-    os.environ["TF_USE_LEGACY_KERAS"] = _LEGACY
-
-_PRUNABLE = (
-    keras.layers.Dense,
-    keras.layers.EinsumDense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-)
-_MASK_UPDATES = 50
 
 
 def prune_by_magnitude(
@@ -85,24 +64,51 @@ def prune_by_magnitude(
     return model, pruning.record()
 
 
-class MagnitudePruning(keras.callbacks.Callback):
+class MagnitudePruning(KernelMasking):
     """Zeroes the smallest weights of every kernel, in place, while it trains.
 
     Sparsity rises by a cubic schedule over the first `ramp_steps`, in at most
-    50 updates of the masks; then the masks hold. Each kernel is pruned on its
-    own, so no layer is emptied for another's sake. Biases, normalization,
-    embeddings and depthwise kernels, which are small and easily hurt, stay
-    whole. Works with whatever trains the model, a `Distiller` for one.
+    some 50 updates of the masks; then the masks hold. Each kernel is pruned
+    on its own, so no layer is emptied for another's sake. Biases,
+    normalization, embeddings and depthwise kernels, which are small and
+    easily hurt, stay whole. Works with whatever trains the model, a
+    `Distiller` for one.
+
+    Masks are applied inside every training step and belong to the kernels:
+    they hold in each later `fit` of the model too, after another `compile`,
+    with this callback or without, until `release()`. With an optimizer that
+    averages weights (`use_ema=True`) give the callback to every `fit`, since
+    Keras puts the averages into the model after the last step. A saved model
+    is a plain one; `KeepZeros` keeps the zeros of one that was loaded.
+
+    Steps are counted from the first that is trained with this callback,
+    whatever the optimizer's count; several calls of `fit` continue the ramp.
 
     Args:
         model: `keras.Model` to prune.
         sparsity: Final share of zeros in every pruned kernel, in [0, 1).
-        ramp_steps: Steps until that share is reached, at least 1.
+        ramp_steps: Training steps until that share is reached, at least 1.
         skip: Names of layers to leave whole.
 
     Raises:
         ValueError: if an argument is out of range, a name in `skip` is no
             layer that could be pruned, or nothing is left to prune.
+
+    Warns:
+        UserWarning: at the end of a training in which `sparsity` was not
+            reached, or after which weights of an earlier epoch were put back,
+            such as by `EarlyStopping(restore_best_weights=True)`; set its
+            `start_from_epoch` to the first epoch after the ramp.
+
+    Example:
+        model.compile("adam", loss)
+        model.fit(dataset, epochs=10)
+        pruning = MagnitudePruning(model, sparsity=0.8, ramp_steps=1000)
+        model.fit(dataset, epochs=4, callbacks=[pruning])
+        model.compile(keras.optimizers.SGD(1e-3), loss)
+        model.fit(dataset, epochs=2, callbacks=[pruning])  # masks hold
+        print(pruning.record().sparsity)
+        model.save("pruned.keras")
 
     Reference:
         Zhu and Gupta, 2017, https://arxiv.org/abs/1710.01878, section 3.
@@ -116,7 +122,6 @@ class MagnitudePruning(keras.callbacks.Callback):
         ramp_steps: int,
         skip: Iterable[str] = (),
     ) -> None:
-        super().__init__()
         if not 0 <= sparsity < 1:
             raise ValueError(
                 f"`sparsity` must be in [0, 1). Received: sparsity={sparsity}"
@@ -128,53 +133,37 @@ class MagnitudePruning(keras.callbacks.Callback):
             )
         self._layers = layers_with_weights(model)
         self._skip = set(skip)
-        kernels = self._kernels()
-        self.masks = [
-            tf.Variable(tf.ones(kernel.shape, kernel.dtype), trainable=False)
-            for kernel in kernels
+        self._sparsity = sparsity
+        self._schedule = cubic_schedule(sparsity, ramp_steps)
+        strategy = model.distribute_strategy
+        self._is_active = state_variable(tf.constant(0, tf.int64), strategy)
+        self._ramped_masks = [
+            RampedMask(kernel, strategy, self._schedule, self._is_active)
+            for kernel in self._kernels()
         ]
-        self._schedule = _schedule(sparsity, ramp_steps)
-        self._step = tf.Variable(-1, dtype=tf.int64, trainable=False)
-        self._last_update = tf.Variable(0, dtype=tf.int64, trainable=False)
-        # TFMOT keeps the threshold of every kernel; nothing here reads it.
-        thresholds = [tf.Variable(0.0, trainable=False) for _ in kernels]
-        self._pruning = pruning_impl.Pruning(
-            lambda: self._step,
-            list(zip(kernels, self.masks, thresholds, strict=True)),
-            self._schedule,
-            block_size=(1, 1),
-            block_pooling_type="AVG",
-        )
+        super().__init__(self._ramped_masks)
 
     @property
     def variables(self) -> list[tf.Variable]:
         """All that a training must restore to be resumed: masks, progress."""
-        return [*self.masks, self._last_update]
+        return [*self.masks, *(mask.step for mask in self._ramped_masks)]
 
     @property
-    def schedule(self) -> "CubicRamp":
+    def schedule(self) -> CubicRamp:
         """Function from the step to the sparsity of every pruned kernel."""
         return CubicRamp(self._schedule)
 
-    def on_train_batch_end(
-        self, batch: int, logs: dict[str, Any] | None = None
-    ) -> None:
-        """Updates the masks if that is due, and applies them."""
-        self._apply(self.model.optimizer.iterations.value)
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Attaches the masks, and counts steps from here on."""
+        super().on_train_begin(logs)
+        self._is_active.assign(1)
 
-    @tf.function
-    def _apply(self, iterations: tf.Tensor) -> None:
-        # Keras may report several steps at once and pass over the one at
-        # which an update is due, so the latest that is due is made up for.
-        frequency, end = self._schedule.frequency, self._schedule.end_step
-        due = tf.minimum(
-            tf.cast(iterations, tf.int64) // frequency * frequency, end
-        )
-        never = tf.constant(-1, tf.int64)
-        self._step.assign(tf.where(due > self._last_update, due, never))
-        self._last_update.assign(due)
-        self._pruning.conditional_mask_update()
-        self._pruning.weight_mask_op()
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Fixes the masks, and warns if the sparsity was not reached."""
+        self._is_active.assign(0)
+        super().on_train_end(logs)
+        if any(map(self._is_unfinished, self._ramped_masks)):
+            self._warn_of_unfinished()
 
     def record(self) -> CompressionRecord:
         """Counts the zeros of every layer with weights, as they are now.
@@ -187,27 +176,47 @@ class MagnitudePruning(keras.callbacks.Callback):
         weights = sum(layer.weights for layer in layers)
         return CompressionRecord(layers, zeros / weights)
 
+    def _is_unfinished(self, mask: RampedMask) -> bool:
+        return mask.num_steps < self._schedule.end_step
+
+    def _warn_of_unfinished(self) -> None:
+        masks = [m for m in self._ramped_masks if self._is_unfinished(m)]
+        reached = min(sparsity_of(mask.kernel) for mask in masks)
+        warnings.warn(
+            f"Training ended at a sparsity of {reached:.3g} instead of "
+            f"{self._sparsity:.3g}, after "
+            f"{min(mask.num_steps for mask in masks)} of the "
+            f"{self._schedule.end_step} steps of the ramp. Fit on with the "
+            "same callback, or lower `ramp_steps`; kernels that the optimizer "
+            "never updates belong in `skip`. Received: "
+            + ", ".join(
+                f"{mask.kernel.path} after {mask.num_steps} steps"
+                for mask in masks
+            ),
+            stacklevel=3,
+        )
+
     def _layer_record(self, layer: keras.Layer) -> LayerRecord:
         reason = self._reason_to_skip(layer)
         return LayerRecord(
             layer=layer.path,
             weights=sum(int(tf.size(w)) for w in layer.weights),
             zeros=sum(_count_zeros(w) for w in layer.weights),
-            kernel_sparsity=None if reason else _sparsity(layer.kernel.value),
+            kernel_sparsity=None if reason else sparsity_of(layer.kernel),
             skipped=reason,
         )
 
     def _reason_to_skip(self, layer: keras.Layer) -> str | None:
         if layer.name in self._skip:
             return "named in skip"
-        if not isinstance(layer, _PRUNABLE):
+        if not isinstance(layer, PRUNABLE):
             return f"{type(layer).__name__} is not pruned"
         if not layer.trainable:
             return "frozen"
         return None
 
-    def _kernels(self) -> list[tf.Variable]:
-        names = {x.name for x in self._layers if isinstance(x, _PRUNABLE)}
+    def _kernels(self) -> list[keras.Variable]:
+        names = {x.name for x in self._layers if isinstance(x, PRUNABLE)}
         unknown = sorted(self._skip - names)
         if unknown:
             raise ValueError(
@@ -216,7 +225,7 @@ class MagnitudePruning(keras.callbacks.Callback):
                 f"Received: skip={sorted(self._skip)}"
             )
         kernels = [
-            layer.kernel.value
+            layer.kernel
             for layer in self._layers
             if self._reason_to_skip(layer) is None
         ]
@@ -229,39 +238,5 @@ class MagnitudePruning(keras.callbacks.Callback):
         return kernels
 
 
-class CubicRamp:
-    """Function from the step to the sparsity that TFMOT prunes to.
-
-    Args:
-        schedule: TFMOT's schedule, which returns whether a step is one of
-            those that update the masks, and the sparsity.
-    """
-
-    def __init__(self, schedule: pruning_schedule.PolynomialDecay) -> None:
-        self._schedule = schedule
-
-    def __call__(self, step: Any) -> tf.Tensor:
-        """The sparsity at a step, a float32 scalar tensor."""
-        _, sparsity = self._schedule(step)
-        return sparsity
-
-
-def _schedule(
-    sparsity: float, ramp_steps: int
-) -> pruning_schedule.PolynomialDecay:
-    # The last update must fall on the last step of the ramp, or the final
-    # sparsity would never be reached.
-    frequency = max(1, ramp_steps // _MASK_UPDATES)
-    last = ramp_steps // frequency * frequency
-    return pruning_schedule.PolynomialDecay(
-        0.0, sparsity, begin_step=0, end_step=last, frequency=frequency
-    )
-
-
 def _count_zeros(weights: keras.Variable) -> int:
     return int(tf.math.count_nonzero(weights == 0))
-
-
-def _sparsity(kernel: tf.Variable) -> float:
-    size = tf.size(kernel, tf.int64)
-    return float(1 - tf.math.count_nonzero(kernel) / size)

@@ -1,33 +1,42 @@
 """Checkpoints after every epoch, to resume from and to choose the best of."""
 
-import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
-Variable = Any  # of Keras or of TensorFlow
-Logs = dict[str, float]
+from kd_tf.training.array_files import (
+    DamagedFileError,
+    Logs,
+    Variable,
+    assign,
+    read_arrays,
+    write_arrays,
+)
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
     """Saves what training needs to go on to the bit, and the best epoch.
 
-    After every epoch it writes, atomically, the model's variables (weights,
-    statistics, states of random generators), the optimizer's, and the history
-    so far; and a second file with the weights of the best epoch. An epoch is
-    better if its `val_SCORE` is higher, or equal with a lower `val_loss`.
+    After every epoch it writes, atomically, all variables of the trainer
+    (weights, adapters, statistics, states of random generators), the
+    optimizer's, and the history so far; and a second file with the weights of
+    the model alone, of the best epoch. An epoch is better if its `val_SCORE`
+    is higher, or equal with a lower `val_loss`.
+
+    One folder serves one training: give each call of `fit` its own, such as a
+    sub-folder by number, or the second resumes where the first ended.
 
     Args:
-        folder: Existing folder for the two files.
+        folder: Folder for the two files; made if it is missing.
         model: The model whose weights are kept; what is fitted may be another
             around it, such as a `Distiller`.
         score: Name of the metric to choose by; more is better.
-        also: Further variables without which training cannot go on, such as
-            `MagnitudePruning.variables`.
+        variables: Further variables without which training cannot go on, such
+            as `MagnitudePruning.variables`.
         first_eligible_epoch: Earlier epochs, counted from 0, cannot be best.
 
     Raises:
@@ -41,24 +50,24 @@ class EpochCheckpoint(keras.callbacks.Callback):
         model: keras.Model,
         *,
         score: str = "accuracy",
-        also: Iterable[Variable] = (),
+        variables: Iterable[Variable] = (),
         first_eligible_epoch: int = 0,
     ) -> None:
         super().__init__()
         self._score, self._key = score, f"val_{score}"
+        os.makedirs(folder, exist_ok=True)
         self._state_path = os.path.join(folder, "state.npz")
         self._best_path = os.path.join(folder, "best.npz")
         # Not `self.model`, which Keras sets to the model that is fitted.
         self._kept_model = model
-        self._also = list(also)
-        self._first_eligible_epoch = first_eligible_epoch
+        self._further_variables = list(variables)
+        self.first_eligible_epoch = first_eligible_epoch
         self.history: list[Logs] = []
 
     @property
     def best_epoch(self) -> int | None:
         """Number of the best epoch, from 0, or None before there is one."""
-        eligible = range(self._first_eligible_epoch, len(self.history))
-        return max(eligible, key=self._rank, default=None)
+        return self._best_of(self.history)
 
     def resume(self, trainer: keras.Model) -> int:
         """Restores the last epoch that was written, if there is one.
@@ -68,13 +77,23 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
         Returns:
             The epoch to begin with, for `initial_epoch`.
+
+        Warns:
+            UserWarning: if the files are damaged, of an earlier layout, or of
+                another model; then nothing is restored.
         """
         trainer.optimizer.build(trainer.trainable_variables)
         self.set_model(trainer)
+        self.history = []
         if os.path.exists(self._state_path):
-            with np.load(self._state_path, allow_pickle=False) as arrays:
-                self.history = json.loads(str(arrays["history"]))
-                _assign(self._variables(), arrays)
+            try:
+                self._restore()
+            except DamagedFileError as error:
+                warnings.warn(
+                    "A checkpoint cannot be resumed from; training starts "
+                    f"anew. Received: {error}",
+                    stacklevel=2,
+                )
         return len(self.history)
 
     def on_epoch_end(
@@ -85,13 +104,53 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self._check(epoch, logs)
         self.history.append(logs)
         if self.best_epoch == epoch:
-            _save(self._best_path, self._kept_model.variables)
-        _save(self._state_path, self._variables(), self.history)
+            write_arrays(self._best_path, self._kept_model.variables)
+        write_arrays(self._state_path, self._variables(), self.history)
 
     def restore_best(self) -> None:
-        """Puts the weights of the best epoch back into the model."""
-        with np.load(self._best_path, allow_pickle=False) as arrays:
-            _assign(self._kept_model.variables, arrays)
+        """Puts the weights of the best epoch back into the model.
+
+        Raises:
+            ValueError: if no epoch could be the best, or its file is damaged.
+        """
+        if self.best_epoch is None:
+            raise ValueError(
+                "No epoch can be the best. Train for more than "
+                "`first_eligible_epoch` epochs. Received: "
+                f"first_eligible_epoch={self.first_eligible_epoch}, "
+                f"epochs={len(self.history)}"
+            )
+        variables = self._kept_model.variables
+        try:
+            arrays, _ = read_arrays(self._best_path, variables)
+        except DamagedFileError as error:
+            raise ValueError(
+                "The weights of the best epoch cannot be read. Delete the "
+                f"folder and train again. Received: {error}"
+            ) from error
+        assign(variables, arrays)
+
+    def _restore(self) -> None:
+        variables = self._variables()
+        arrays, history = read_arrays(self._state_path, variables)
+        if not all(logs.keys() >= {self._key, "val_loss"} for logs in history):
+            raise DamagedFileError(
+                f"{self._state_path}, with epochs not scored by '{self._score}'"
+            )
+        if self._best_of(history) is not None:
+            read_arrays(self._best_path, self._kept_model.variables)
+        # Only now, for what is damaged must leave no trace.
+        assign(variables, arrays)
+        self.history = history
+
+    def _best_of(self, history: Sequence[Logs]) -> int | None:
+        def rank(epoch: int) -> tuple[float, float, int]:
+            logs = history[epoch]
+            # The negated epoch makes the earliest win among equals.
+            return logs[self._key], -logs["val_loss"], -epoch
+
+        eligible = range(self.first_eligible_epoch, len(history))
+        return max(eligible, key=rank, default=None)
 
     def _check(self, epoch: int, logs: Logs) -> None:
         if not all(math.isfinite(value) for value in logs.values()):
@@ -107,31 +166,18 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 f"'{self._score}'. Received: {', '.join(logs)}"
             )
 
-    def _rank(self, epoch: int) -> tuple[float, float, int]:
-        logs = self.history[epoch]
-        # The negated epoch makes the earliest win among equals.
-        return logs[self._key], -logs["val_loss"], -epoch
-
     def _variables(self) -> list[Variable]:
-        optimizer = self.model.optimizer.variables
-        return [*self._kept_model.variables, *optimizer, *self._also]
+        """All that training needs to go on, each once, in a stable order."""
+        variables = [
+            *self._kept_model.variables,
+            *self.model.variables,
+            *self.model.optimizer.variables,
+            *self._further_variables,
+        ]
+        return list({_key_of(v): v for v in variables}.values())
 
 
-def _save(
-    path: str, variables: Sequence[Variable], history: Sequence[Logs] = ()
-) -> None:
-    arrays = {str(i): variable.numpy() for i, variable in enumerate(variables)}
-    # Written beside and then renamed, so that a kill leaves the old file.
-    partial = f"{path}.partial"
-    with open(partial, "wb") as file:
-        np.savez(file, history=json.dumps(list(history)), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def _assign(
-    variables: Sequence[Variable], arrays: Mapping[str, np.ndarray]
-) -> None:
-    for i, variable in enumerate(variables):
-        variable.assign(arrays[str(i)])
+def _key_of(variable: Variable) -> int:
+    # Keras's variables wrap TensorFlow's, and either may be given.
+    is_keras = isinstance(variable, keras.Variable)
+    return id(variable.value if is_keras else variable)

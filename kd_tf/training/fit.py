@@ -22,7 +22,7 @@ def fit_resumably(
     Args:
         trainer: Compiled model to fit: the model itself, or a `Distiller`.
         checkpoint: Where epochs are written to; its model is left with the
-            weights of the best epoch.
+            weights of the best epoch. Its folder serves this training alone.
         epochs: Number of epochs of the whole training.
         training_data: Function from the numbers of the epochs that are left,
             from 0, to a dataset of all of them, shuffled, and its number of
@@ -30,7 +30,17 @@ def fit_resumably(
         validation_data: Dataset that epochs are scored on.
         callbacks: All callbacks, `checkpoint` among them; those that change
             weights come before it, so that it saves what they left.
+
+    Raises:
+        ValueError: if no epoch can be the best.
     """
+    if not checkpoint.first_eligible_epoch < epochs:
+        raise ValueError(
+            "No epoch can be the best: all come before the first eligible "
+            "one. Train for more epochs, or lower `first_eligible_epoch`. "
+            f"Received: epochs={epochs}, "
+            f"first_eligible_epoch={checkpoint.first_eligible_epoch}"
+        )
     first_epoch = checkpoint.resume(trainer)
     if first_epoch < epochs:
         dataset, steps_per_epoch = training_data(range(first_epoch, epochs))
