@@ -35,10 +35,9 @@ def main():
         settings.write_text(SETTINGS.format(root=ROOT, folder=folder))
         command = [sys.executable, "-m", "coverage"]
         rcfile = f"--rcfile={settings}"
-        subprocess.run(
+        tests = subprocess.run(
             [*command, "run", rcfile, "-m", "pytest", "-q", *sys.argv[1:]],
             cwd=ROOT,
-            check=True,
         )
         subprocess.run([*command, "combine", rcfile], cwd=ROOT, check=True)
         report = folder / "report.json"
@@ -46,7 +45,11 @@ def main():
             [*command, "json", rcfile, "-o", str(report)], cwd=ROOT, check=True
         )
         files = json.loads(report.read_text())["files"]
-    results = {"environment": made_with, "percent": by_room(files)}
+    results = {
+        "environment": made_with,
+        "tests_exit_status": tests.returncode,
+        "percent": by_room(files),
+    }
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     print(json.dumps(results["percent"], indent=1))
 

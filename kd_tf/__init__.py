@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kd_tf import results, schedules
     from kd_tf.compression.magnitude import MagnitudePruning
+    from kd_tf.compression.masking import KeepZeros
     from kd_tf.data.augmentation import Augmentation
     from kd_tf.data.sources import open_source
     from kd_tf.data.sources.audio_folder import audio_folder_source
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from kd_tf.data.splitting.assignment import SplitSettings
     from kd_tf.distillation.distiller import Distiller
     from kd_tf.distillation.loss_term import LossTerm
+    from kd_tf.distillation.teachers.frozen import FrozenTeacher
     from kd_tf.edge.benchmarking import benchmark_file
     from kd_tf.edge.runtime import FileModel
     from kd_tf.edge.verification import evaluate_models

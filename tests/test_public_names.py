@@ -10,6 +10,8 @@ def test_public_names_are_the_written_list():
         "Distiller",
         "EpochCheckpoint",
         "FileModel",
+        "FrozenTeacher",
+        "KeepZeros",
         "Limit",
         "LossTerm",
         "MagnitudePruning",

@@ -1,6 +1,8 @@
 """The README's code, run as it stands there."""
 
 import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -101,3 +103,26 @@ def test_custom_distiller_in_twenty_lines(names):
     exec("import kd_tf\nfrom keras import ops\n" + code, names)
     assert len(names["history"]["trusted_loss"]) == 1
     assert names["history"]["val_trusted_loss"][0] > 0
+    # The loss of those examples alone where the teacher is right, unreduced.
+    x, y = (
+        np.concatenate(part) for part in zip(*names["validation"], strict=True)
+    )
+    z, t = names["student"](x).numpy(), names["teacher"](x).numpy()
+    by_hand = np.mean((t.argmax(-1) == y) * np.mean((z - t) ** 2, axis=-1))
+    assert names["history"]["val_trusted_loss"][0] == pytest.approx(
+        by_hand, rel=1e-4
+    )
+
+
+def test_what_the_section_names_is_there_from_a_fresh_import():
+    found = sorted(set(re.findall(r"kd_tf(?:\.[A-Za-z]\w*)+", SECTION)))
+    assert "kd_tf.schedules" in found
+    code = "import kd_tf\n" + "\n".join(found)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

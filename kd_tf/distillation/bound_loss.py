@@ -5,6 +5,7 @@ Shapes: B examples.
 
 import dataclasses
 import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,9 +13,12 @@ from absl import logging
 
 from kd_tf.distillation.layer_pairs import Pair, propose_pairs
 from kd_tf.distillation.loss_term import LossTerm
+from kd_tf.distillation.own_adapters import own_adapters
+from kd_tf.distillation.reduction import check_values
 from kd_tf.distillation.taps import Forward, Shape, activation_shapes
+from kd_tf.distillation.teachers.frozen import forward_of
 from kd_tf.distillation.weighted_mean import weighted_mean
-from kd_tf.models.graph import outputs_by_name
+from kd_tf.models.graph import is_symbolic, outputs_by_name
 from kd_tf.schedules import value_at
 
 Tensor = Any
@@ -28,18 +32,20 @@ class _Context:
         labels: Labels, nested as the outputs are, or None.
         sample_weight: Weights, nested likewise or one for each example.
         arguments: {name: value at this step}.
+        training: Whether the student trains.
     """
 
     labels: Any
     sample_weight: Any
     arguments: dict[str, Any]
+    training: bool
 
 
 class BoundLoss(keras.layers.Layer):
     """Applies a loss to the forward passes of a student and its teacher.
 
-    A layer, so that the adapters it holds are trained and saved with the
-    Distiller.
+    A layer, so that what it holds, adapters and a loss that is a layer itself,
+    is trained and saved with the Distiller.
 
     Args:
         loss_term: `LossTerm`.
@@ -64,13 +70,18 @@ class BoundLoss(keras.layers.Layer):
         self.pairs = _layer_pairs(loss_term, student, teacher)
         shapes = [
             activation_shapes(model, [pair[i] for pair in self.pairs])
-            if self.pairs
-            else {}
             for i, model in enumerate((student, teacher))
+            if self.pairs
         ]
-        self.adapters = [
-            self._adapter(shapes[0][s], shapes[1][t]) for s, t in self.pairs
-        ]
+        self.adapters = own_adapters(
+            loss_term.adapter,
+            [(shapes[0][s], shapes[1][t]) for s, t in self.pairs],
+            default=self._adapter,
+        )
+        self.loss_layer = None
+        if isinstance(loss_term.function, keras.layers.Layer):
+            self.loss_layer = loss_term.function
+            self._build(self.loss_layer, (student, teacher), shapes)
         self.built = True
         for (s, t), adapter in zip(self.pairs, self.adapters, strict=True):
             logging.info(
@@ -93,20 +104,22 @@ class BoundLoss(keras.layers.Layer):
 
         Args:
             student: `Forward` of the student.
-            teacher: `Forward` of the teacher.
+            teacher: `Forward` of the teacher, or of several.
             y: Labels, nested as the outputs are, or None.
             sample_weight: Weights, one for each example or nested as the
                 outputs are, or None.
             step: Scalar, for schedules.
 
         Returns:
-            Float32 scalar.
+            Float32 scalar, a mean over the batch of this replica.
         """
+        if self.loss_term.teacher is not None:
+            teacher = forward_of(teacher, self.loss_term.teacher)
         arguments = {
             name: value_at(value, step)
             for name, value in self.loss_term.arguments.items()
         }
-        context = _Context(y, sample_weight, arguments)
+        context = _Context(y, sample_weight, arguments, student.training)
         if self.pairs:
             return self._between_layers(student, teacher, context)
         if self.loss_term.spec.takes_all_outputs:
@@ -135,8 +148,11 @@ class BoundLoss(keras.layers.Layer):
         is_nested = isinstance(context.sample_weight, (dict, list, tuple))
         weights = None if is_nested else context.sample_weight
         losses = [
-            weighted_mean(self._call(tensors, context.labels, context), weights)
-            for tensors in adapted
+            weighted_mean(
+                self._call(tensors, context, masked_by=student.activations[s]),
+                weights,
+            )
+            for tensors, (s, _) in zip(adapted, self.pairs, strict=False)
         ]
         return sum(losses) / len(losses)
 
@@ -146,10 +162,8 @@ class BoundLoss(keras.layers.Layer):
         name = self.loss_term.output
         if name is not None:
             student = outputs_by_name(student)[name]
-            teacher = outputs_by_name(teacher)[name]
-        return weighted_mean(
-            self._call((student, teacher), None, context), None
-        )
+            teacher = outputs_by_name(teacher)[self.loss_term.key_of(name)]
+        return weighted_mean(self._call((student, teacher), context), None)
 
     def _between_outputs(
         self, student: Any, teacher: Any, context: _Context
@@ -161,10 +175,16 @@ class BoundLoss(keras.layers.Layer):
         transform, output = self.loss_term.transform, self.loss_term.output
         total = 0.0
         for name in [*student] if output is None else [output]:
-            tensors = student[name], teacher[name]
+            tensors = student[name], teacher[self.loss_term.key_of(name)]
+            if self.loss_term.spec.knowledge == "response":
+                tensors = tuple(map(_with_last_axis, tensors))
             if transform:
                 tensors = tuple(transform(logits) for logits in tensors)
-            values = self._call(tensors, _select(labels, name), context)
+            values = self._call(
+                tensors,
+                dataclasses.replace(context, labels=_select(labels, name)),
+                masked_by=student[name],
+            )
             # The student's own output carries the mask, if there is one.
             total += weighted_mean(
                 values, _select(weights, name), masked_by=student[name]
@@ -178,23 +198,27 @@ class BoundLoss(keras.layers.Layer):
         return nested
 
     def _call(
-        self, tensors: tuple[Tensor, ...], labels: Any, context: _Context
+        self,
+        tensors: tuple[Any, ...],
+        context: _Context,
+        *,
+        masked_by: Tensor | None = None,
     ) -> Tensor:
-        arguments = context.arguments
-        if self.loss_term.takes_labels:
-            if labels is None:
-                raise ValueError(
-                    f"Loss '{self.name}' needs labels. Give data with labels "
-                    "for every output it concerns. Received: none"
-                )
-            arguments = {**arguments, "labels": labels}
-        values = self.loss_term.function(*tensors, **arguments)
-        is_scalar = len(values.shape) == 0
-        if is_scalar and not self.loss_term.spec.takes_all_outputs:
+        loss_term = self.loss_term
+        if loss_term.takes_labels and context.labels is None:
             raise ValueError(
-                f"Loss '{self.name}' must give one value an example, a tensor "
-                "(B,) or (B, ...). Received: a scalar"
+                f"Loss '{self.name}' needs labels. Give data with labels "
+                "for every output it concerns. Received: none"
             )
+        supplied = {
+            "labels": context.labels,
+            "mask": _mask_of(masked_by),
+            "training": context.training,
+        }
+        taken = {n: v for n, v in supplied.items() if loss_term.takes(n)}
+        values = loss_term.function(*tensors, **context.arguments, **taken)
+        if not loss_term.spec.takes_all_outputs:
+            check_values(self.name, values, tensors, context.labels)
         return values
 
     def _adapter(
@@ -209,6 +233,35 @@ class BoundLoss(keras.layers.Layer):
             )
         make = spec.load_adapter()
         return make(student_shape, teacher_shape, equal=spec.equal)
+
+    def _build(
+        self,
+        loss_layer: keras.layers.Layer,
+        models: Sequence[keras.Model],
+        shapes: Sequence[Mapping[str, Shape]],
+    ) -> None:
+        """Creates its weights, so that they are counted before training."""
+        if self.loss_term.takes_labels:
+            return  # whose shape is known with the first batch
+        if self.pairs:
+            pair = [shapes[i][path] for i, path in enumerate(self.pairs[0])]
+            loss_layer(*self.adapters[0](*map(keras.KerasTensor, pair)))
+        elif all(map(is_symbolic, models)):
+            first = [model.outputs[0].shape for model in models]
+            loss_layer(*map(keras.KerasTensor, first))
+
+
+def _with_last_axis(outputs: Tensor) -> Tensor:
+    """One quantity an example may come without an axis of its own."""
+    return outputs[:, None] if len(outputs.shape) == 1 else outputs
+
+
+def _mask_of(tensor: Tensor | None) -> Tensor | None:
+    """The Keras mask of a tensor: its positions that are no padding."""
+    mask = getattr(tensor, "_keras_mask", None)
+    if tensor is None or mask is None:
+        return None
+    return mask if len(mask.shape) < len(tensor.shape) else None
 
 
 def _select(nested: Any, name: Any) -> Any:

@@ -6,7 +6,7 @@ Shapes: B examples, C classes.
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -15,15 +15,19 @@ import tensorflow as tf
 from keras import ops
 
 from kd_tf.distillation import findings
-from kd_tf.distillation.bound_loss import BoundLoss
-from kd_tf.distillation.taps import Forward
-from kd_tf.models.graph import outputs_by_name
+from kd_tf.distillation.batches import batches
+from kd_tf.distillation.gradient_shares import (
+    GradientShares,
+    gradient_shares,
+    run_both,
+)
+from kd_tf.distillation.measures import has_weight, in_order, measure_batch
+from kd_tf.distillation.random_states import random_states
+from kd_tf.distillation.totals import accuracies, add_figures, entropies
 from kd_tf.results import DiagnosisRecord
-from kd_tf.schedules import value_at
 
 # Named for the reader: the Distiller imports this module, not the reverse.
 Distiller = Any
-Arrays = dict[Any, np.ndarray]  # by name of the output, None if there is one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +35,15 @@ class Diagnosis:
     """Measurements of `Distiller.diagnose`, and what follows from them.
 
     Attributes:
-        num_examples: Number of examples measured on.
+        num_examples: Number of examples measured on, without those of
+            weight 0.
         accuracy: {"teacher" or "student": accuracy in [0, 1]}; empty where
             there are no labels or outputs are no classes. Of several outputs,
-            the mean.
+            the mean. Several teachers are "teacher 0", "teacher 1", ....
+            Ignored labels and masked steps are left out.
+        majority_share: Share of the most frequent class among the labels, in
+            [0, 1]: the accuracy of a model that always predicts it. None
+            where there is no accuracy.
         gradient_share: {loss: share of the summed gradient norms in [0, 1]},
             weighted as in training, on the first batch.
         teacher_entropy: {loss: entropy of the teacher's softened outputs,
@@ -46,6 +55,7 @@ class Diagnosis:
 
     num_examples: int
     accuracy: dict[str, float]
+    majority_share: float | None
     gradient_share: dict[str, float]
     teacher_entropy: dict[str, float]
     adapters_without_gradient: list[str]
@@ -55,6 +65,8 @@ class Diagnosis:
         """All figures in one line."""
         figures = [f"{self.num_examples} examples"]
         figures += [f"{k} {v:.1%} right" for k, v in self.accuracy.items()]
+        if self.majority_share is not None:
+            figures.append(f"most frequent class {self.majority_share:.1%}")
         shares = [f"{k} {v:.1%}" for k, v in self.gradient_share.items()]
         figures.append(f"gradient: {', '.join(shares)}")
         figures += [
@@ -75,183 +87,179 @@ class Diagnosis:
         return "\n".join([self.summary(), *self.findings])
 
 
-def diagnose(distiller: Distiller, data: Iterable[Any]) -> Diagnosis:
+def diagnose(
+    distiller: Distiller,
+    data: Any,
+    y: Any = None,
+    *,
+    sample_weight: Any = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+) -> Diagnosis:
     """Measures a Distiller on data without changing it.
 
     Args:
         distiller: `Distiller`; compiled, for the label loss to be counted.
-        data: Iterable of batches, as `fit` takes them.
+        data: As `fit` takes it: inputs as arrays, a tuple (x, y) or (x, y,
+            sample weights) of arrays, a `tf.data.Dataset`, a
+            `keras.utils.PyDataset`, a generator, or an iterable of batches. A
+            list is taken for batches, unless labels come beside it.
+        y: Labels, where `data` is inputs as arrays.
+        sample_weight: Weights, where `data` is inputs as arrays. Examples of
+            weight 0 are left out.
+        steps: Number of batches at most; None for all.
+        batch_size: B, where `data` is arrays; 32 if None.
 
     Returns:
         `Diagnosis`.
 
     Raises:
-        ValueError: if there is no data.
+        ValueError: if there is no data, or an argument is out of its range.
+
+    Example:
+        print(distiller.diagnose(x, y, steps=10))
     """
-    shares: dict[str, float] = {}
-    idle: list[str] = []
-    on_outputs: list[str] = []
-    counts: list[int] = []
-    accuracies, entropies = [], []
-    for batch in data:
-        batch = keras.tree.map_structure(_tensor, batch)
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        teacher = distiller.frozen_teacher(x)
-        if not counts:
-            with _keeping_metrics(distiller):
-                shares, idle = _gradients(
-                    distiller, x, y, teacher, sample_weight
-                )
-        student = distiller.student(x, training=False)
-        taught, learnt, labels = map(_arrays, (teacher.outputs, student, y))
-        counts.append(len(next(iter(taught.values()))))
-        accuracies.append(_accuracies(taught, learnt, labels))
-        entropies.append(_entropies(distiller, taught))
-        on_outputs = on_outputs or list(findings.on_outputs(taught))
-    if not counts:
+    with _keeping_states(distiller):
+        figures, gradients = _measured(
+            distiller,
+            batches(
+                data,
+                y,
+                sample_weight=sample_weight,
+                steps=steps,
+                batch_size=batch_size,
+            ),
+        )
+    num_examples, num_seen = (
+        int(figures[0]["examples"][which]) for which in ("counted", "seen")
+    )
+    sentences = list(findings.on_sample_weights(num_examples, num_seen))
+    accuracy: dict[str, float] = {}
+    entropy: dict[str, float] = {}
+    majority_share = None
+    for i, of_teacher in enumerate(figures):
+        who = "teacher" if len(figures) == 1 else f"teacher {i}"
+        right, majority_share, num_labels = accuracies(of_teacher["outputs"])
+        accuracy |= {who if k == "teacher" else k: v for k, v in right.items()}
+        entropy |= entropies(of_teacher["entropy"])
+        sentences += findings.on_outputs(of_teacher["outputs"], who=who)
+        if i == 0:
+            sentences += findings.on_labels(of_teacher["outputs"])
+        sentences += findings.on_accuracy(
+            right,
+            majority_share=majority_share,
+            num_labels=num_labels,
+            who=who,
+        )
+    sentences += findings.on_entropy(entropy)
+    if num_examples:
+        sentences += findings.on_gradients(gradients)
+    return Diagnosis(
+        num_examples,
+        accuracy,
+        majority_share,
+        gradients.shares,
+        entropy,
+        gradients.idle_adapters,
+        sentences,
+    )
+
+
+def _measured(
+    distiller: Distiller, some: Iterator[Any]
+) -> tuple[list[dict[str, Any]], GradientShares]:
+    """Figures of each teacher over all batches, and gradients on the first.
+
+    The first that has any weight, for the others say nothing of gradients.
+    """
+    unpack = keras.utils.unpack_x_y_sample_weight
+    measure = _measuring(distiller)
+    first, gradients, totals = None, None, None
+    for batch in some:
+        first = batch if first is None else first
+        if gradients is None and has_weight(unpack(batch)[2]):
+            gradients = gradient_shares(distiller, *unpack(batch))
+        figures = measure(batch)
+        totals = figures if totals is None else add_figures(totals, figures)
+    if totals is None:
         raise ValueError(
             "There is nothing to diagnose. Give at least one batch. "
             "Received: none"
         )
-    accuracy = _averages(accuracies, counts)
-    entropy = _averages(entropies, counts)
-    sentences = [
-        *on_outputs,
-        *findings.on_accuracy(accuracy),
-        *findings.on_entropy(entropy),
-        *findings.on_gradients(shares),
-        *findings.on_adapters(idle),
-    ]
-    return Diagnosis(sum(counts), accuracy, shares, entropy, idle, sentences)
+    if gradients is None:
+        gradients = gradient_shares(distiller, *unpack(first))
+    return keras.tree.map_structure(np.asarray, totals), gradients
 
 
-def _averages(
-    batches: Sequence[Mapping[str, float]], counts: Sequence[int]
-) -> dict[str, float]:
-    """Means over all batches, of what was measured on each of them."""
-    return {
-        name: float(np.average([b[name] for b in batches], weights=counts))
-        for name in batches[0]
-        if all(name in batch for batch in batches)
-    }
+def _measuring(distiller: Distiller) -> Callable[[Any], Any]:
+    """A function of a batch, in graph mode as `fit` runs its steps."""
+
+    def measure(batch: Any) -> Any:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        student, teacher = run_both(distiller, x)
+        names = getattr(distiller.student, "output_names", [])
+        several = isinstance(distiller.teacher, list)
+        return [
+            measure_batch(
+                outputs,
+                student.outputs,
+                y=in_order(y, student.outputs, names),
+                sample_weight=in_order(sample_weight, student.outputs, names),
+                bound_losses=[
+                    bound_loss
+                    for bound_loss in distiller.bound_losses
+                    if bound_loss.loss_term.teacher in (None, i)
+                ],
+                step=distiller.step,
+            )
+            for i, outputs in enumerate(
+                teacher.outputs if several else [teacher.outputs]
+            )
+        ]
+
+    if distiller.run_eagerly:
+        return measure
+    graph = tf.function(measure, autograph=False, reduce_retracing=True)
+
+    def in_graph(batch: Any) -> Any:
+        if not graph.experimental_get_tracing_count():
+            # One trace for every B, the last and smaller one included.
+            graph.get_concrete_function(
+                keras.tree.map_structure(_of_any_size, batch)
+            )
+        return graph(batch)
+
+    return in_graph
 
 
-def _gradients(
-    distiller: Distiller,
-    x: Any,
-    y: Any,
-    teacher: Forward,
-    sample_weight: Any,
-) -> tuple[dict[str, float], list[str]]:
-    """{loss: share of the gradient}, and the adapters that get none."""
-    with tf.GradientTape(persistent=True) as tape:
-        # Inference mode: statistics and random states stay as they are.
-        student = distiller.tapped_student(x, training=False)
-        losses = distiller.compute_losses(x, y, student, teacher, sample_weight)
-        weights = distiller.loss_weights(losses)
-        weighted = {name: weights[name] * loss for name, loss in losses.items()}
-        # Uncompiled, it may lack the loss on labels that `combine` needs.
-        total = (
-            distiller.combine(losses)
-            if distiller.compiled
-            else sum(weighted.values())
-        )
-    variables = distiller.student.trainable_variables
-    norms = {
-        name: _norm(tape.gradient(loss, variables))
-        for name, loss in weighted.items()
-    }
-    whole = sum(norms.values())
-    idle = [
-        f"{bound_loss.name}: {' -> '.join(pair)}"
-        for bound_loss in distiller.bound_losses
-        for pair, adapter in zip(
-            bound_loss.pairs, bound_loss.adapters, strict=True
-        )
-        if adapter.trainable_variables
-        and _norm(tape.gradient(total, adapter.trainable_variables)) == 0
-    ]
-    return {k: v / whole if whole else 0.0 for k, v in norms.items()}, idle
+def _of_any_size(x: Any) -> Any:
+    if not isinstance(x, tf.Tensor) or x.shape.rank == 0:
+        return x
+    return tf.TensorSpec((None, *x.shape[1:]), x.dtype)
 
 
 @contextlib.contextmanager
-def _keeping_metrics(distiller: Distiller) -> Iterator[None]:
-    """Keras counts the losses of several outputs wherever it computes them."""
-    before = {id(v): v.numpy() for v in distiller.metrics_variables}
+def _keeping_states(distiller: Distiller) -> Iterator[None]:
+    """Puts back what losses may change: metrics and random states.
+
+    Keras counts the losses of several outputs wherever it computes them.
+    """
+
+    def states() -> list[Any]:
+        models = [distiller, *_teachers(distiller)]
+        generators = [v for m in models for v in random_states(m).values()]
+        return [*distiller.metrics_variables, *generators]
+
+    before = {id(v): v.numpy() for v in states()}
     yield
-    for variable in distiller.metrics_variables:
+    for variable in states():
         # One that was not there begins at 0.
         variable.assign(before.get(id(variable), ops.zeros_like(variable)))
 
 
-def _norm(gradients: Iterable[Any]) -> float:
-    return float(tf.linalg.global_norm([g for g in gradients if g is not None]))
-
-
-def _accuracies(
-    teacher: Arrays, student: Arrays, y: Arrays
-) -> dict[str, float]:
-    right: dict[str, list[float]] = {"teacher": [], "student": []}
-    for name in teacher:
-        labels = y.get(name, y.get(None))
-        if labels is None or name not in student:
-            continue
-        for who, outputs in (("teacher", teacher), ("student", student)):
-            classes = _as_classes(labels, outputs[name])
-            if classes is not None:
-                is_right = outputs[name].argmax(axis=-1) == classes
-                right[who].append(float(np.mean(is_right)))
-    return {who: float(np.mean(r)) for who, r in right.items() if r}
-
-
-def _as_classes(labels: np.ndarray, logits: np.ndarray) -> np.ndarray | None:
-    """Labels as class numbers, or None if they are none."""
-    if logits.ndim < 2 or logits.shape[-1] < 2:
-        return None
-    if labels.shape == logits.shape:
-        # One class an output: several would be a matter of thresholds.
-        is_one_hot = np.allclose(labels.sum(axis=-1), 1)
-        return labels.argmax(axis=-1) if is_one_hot else None
-    if labels.size != logits[..., 0].size:
-        return None
-    return labels.reshape(logits.shape[:-1])
-
-
-def _entropies(distiller: Distiller, teacher: Arrays) -> dict[str, float]:
-    entropies = {}
-    for bound_loss in distiller.bound_losses:
-        fractions = list(
-            _entropy_fractions(bound_loss, teacher, distiller.step)
-        )
-        if fractions:
-            entropies[bound_loss.name] = float(np.mean(fractions))
-    return entropies
-
-
-def _entropy_fractions(
-    bound_loss: BoundLoss, teacher: Arrays, step: Any
-) -> Iterator[float]:
-    """Of each output that a loss applies softmax to."""
-    loss_term = bound_loss.loss_term
-    if not loss_term.spec.uses_softmax or loss_term.temperature is None:
-        return
-    temperature = value_at(loss_term.temperature, step)
-    for name, logits in teacher.items():
-        if loss_term.output in (None, name) and logits.shape[-1] > 1:
-            logits = ops.cast(logits, "float32")
-            if loss_term.transform:
-                logits = loss_term.transform(logits)
-            log_p = ops.log_softmax(logits / temperature, axis=-1)
-            entropy = -ops.sum(ops.exp(log_p) * log_p, axis=-1)
-            yield float(ops.mean(entropy)) / math.log(logits.shape[-1])
-
-
-def _tensor(x: Any) -> Any:
-    # As `fit` does: losses between layers take no weights but tensors.
-    return tf.convert_to_tensor(x) if isinstance(x, np.ndarray) else x
-
-
-def _arrays(nested: Any) -> Arrays:
-    if nested is None:
-        return {}
-    return {name: np.asarray(x) for name, x in outputs_by_name(nested).items()}
+def _teachers(distiller: Distiller) -> list[keras.Model]:
+    """Those that the Distiller runs; none where outputs come with the data."""
+    teacher = distiller.teacher
+    if isinstance(teacher, list):
+        return teacher
+    return [] if teacher is None else [teacher]

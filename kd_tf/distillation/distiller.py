@@ -3,34 +3,34 @@
 Shapes: B examples.
 """
 
-import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import ops
 
-from kd_tf.distillation.bound_loss import BoundLoss
-from kd_tf.distillation.compatibility import check_models, check_outputs
+from kd_tf.distillation.batch_losses import WithBatchLosses
+from kd_tf.distillation.binding import bind_losses, tap_models
+from kd_tf.distillation.compatibility import warn_if_swapped
 from kd_tf.distillation.diagnosis import Diagnosis, diagnose
-from kd_tf.distillation.epoch_means import EpochMeans, num_replicas
-from kd_tf.distillation.layer_pairs import Pair
-from kd_tf.distillation.loss_term import list_loss_terms
-from kd_tf.distillation.random_states import random_states
-from kd_tf.distillation.taps import Forward, Tapped
-from kd_tf.distillation.teachers.frozen import FrozenTeacher
-from kd_tf.models.graph import output_key
-from kd_tf.schedules import Schedule, value_at
+from kd_tf.distillation.epoch_means import EpochMeans, WithLossLogs
+from kd_tf.distillation.loss_weights import LABELS, LossWeights
+from kd_tf.distillation.probability_losses import refuse_label_losses
+from kd_tf.distillation.replicas import divide_by_replicas
+from kd_tf.distillation.student_file import SavedAsStudent
+from kd_tf.distillation.taps import Forward
+from kd_tf.distillation.teachers.frozen import without_gradient
+from kd_tf.distillation.teachers.given import only_inputs
+from kd_tf.schedules import Schedule
 
 Tensor = Any
 
 
-class Distiller(keras.Model):
+class Distiller(WithBatchLosses, WithLossLogs, SavedAsStudent):
     """Trains a student on labels and on the knowledge of a teacher.
 
     Compile, fit, evaluate and predict it like any Keras model; what it
-    predicts, and what it saves, is the student alone. Its weights are the
+    predicts, saves and exports is the student alone. Its weights are the
     student's and the adapters'. The teacher is neither tracked nor changed.
 
     The loss minimized is, with w the student's weight,
@@ -40,29 +40,38 @@ class Distiller(keras.Model):
 
     where sample weights weigh the losses alike, and the student's own
     regularization losses count in full whatever w is. Each loss stands in
-    the history under its name, unweighted. With w = 0 data needs no labels,
-    and `compile` no loss.
+    the history under its name, unweighted: `student_loss` is the label loss
+    alone, `regularization_loss` stands beside it. With w = 0 data needs no
+    labels, and `compile` no loss.
 
     To change which losses there are, override `compute_losses`; to change
     how they are combined, `combine`. All else follows.
 
     Args:
         student: `keras.Model` with logits, or values, as outputs.
-        teacher: `keras.Model` with the same.
+        teacher: `keras.Model` with the same. Or the student itself, some of
+            whose outputs or layers then teach others (`teacher_output=` or
+            `pairs=` of a `LossTerm`); or a list of models, of which each loss
+            names one (`teacher=`); or None, where its outputs come with the
+            data: x is {"inputs": ..., "teacher_outputs": ...}.
         losses: What to learn from the teacher: a loss by name, a function, a
-            `LossTerm`, a `keras.distillation.DistillationLoss`, or a list of
-            these. Where models have several outputs, a loss concerns each of
-            them; a dict {name or index of an output: loss, list or None}
-            gives each its own.
+            Keras layer called with both tensors, a `LossTerm`, a
+            `keras.distillation.DistillationLoss`, or a list of these. Where
+            models have several outputs, a loss concerns each of them; a dict
+            {name or index of an output: loss, list or None} gives each its
+            own.
         student_weight: Weight of the label loss, in [0, 1], or a schedule:
-            step -> number.
+            step -> number. May be set again during training.
         teacher_input: Function from the student's input to the teacher's,
             such as a resizing; None if they are the same.
+        taps: Layers whose activations a `compute_losses` of your own needs,
+            {"student": paths, "teacher": paths}.
         name: Name of the model.
 
     Raises:
         ValueError: if an argument is out of its range, a layer does not
-            exist, or a model whose logits are needed outputs probabilities.
+            exist, a model whose logits are needed outputs probabilities, or
+            models differ in their number of classes.
 
     Example:
         distiller = Distiller(student, teacher, student_weight=0.1)
@@ -77,274 +86,141 @@ class Distiller(keras.Model):
         Hinton et al., 2015, https://arxiv.org/abs/1503.02531, section 2.
     """
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Warns about the order of `keras.distillation.Distiller`."""
+        warn_if_swapped(args)
+        return super().__new__(cls, *args, **kwargs)
+
     def __init__(
         self,
         student: keras.Model,
-        teacher: keras.Model,
+        teacher: keras.Model | Sequence[keras.Model] | None,
         losses: Any = "soft_targets",
         *,
         student_weight: float | Schedule = 0.1,
         teacher_input: Callable[[Any], Any] | None = None,
+        taps: Mapping[str, Sequence[str]] | None = None,
         name: str = "distiller",
     ) -> None:
-        check_models(student, teacher)
+        bound_losses = bind_losses(losses, student, teacher=teacher)
         # The student's policy decides on loss scaling; it casts for itself.
         super().__init__(name=name, dtype=student.dtype_policy, autocast=False)
-        _check_student_weight(student_weight)
-        if not (teacher_input is None or callable(teacher_input)):
-            raise ValueError(
-                "`teacher_input` must be a function of the student's input. "
-                f"Received: teacher_input={teacher_input!r}"
-            )
-        loss_terms = list_loss_terms(losses)
-        for loss_term in loss_terms:
-            loss_term.output = output_key(student, loss_term.output)
-            check_outputs(student, teacher, loss_term=loss_term)
-        self.student = student
-        self.student_weight = student_weight
-        self.bound_losses = [
-            BoundLoss(loss_term, student, teacher=teacher)
-            for loss_term in loss_terms
-        ]
-        pairs = [pair for loss in self.bound_losses for pair in loss.pairs]
-        # Plain objects: Keras neither saves nor trains what they hold.
-        self.tapped_student = Tapped(student, [s for s, _ in pairs])
-        self.frozen_teacher = FrozenTeacher(
-            teacher, [t for _, t in pairs], prepare=teacher_input
+        self._loss_weights = LossWeights(
+            student_weight, {b.name: b.loss_term.weight for b in bound_losses}
         )
-        names = [bound_loss.name for bound_loss in self.bound_losses]
-        self._means = EpochMeans(["student_loss", *names])
+        self.student = student
+        self.bound_losses = bound_losses
+        self.tapped_student, self.frozen_teacher = tap_models(
+            *(bound_losses, student),
+            teacher=teacher,
+            teacher_input=teacher_input,
+            taps=taps or {},
+        )
+        names = [bound_loss.name for bound_loss in bound_losses]
+        self._means = EpochMeans([LABELS, *names])
         self.built = student.built
 
     @property
-    def teacher(self) -> keras.Model:
-        """The teacher."""
+    def teacher(self) -> Any:
+        """The teacher: a model, a list of several, or None."""
         return self.frozen_teacher.model
-
-    @property
-    def adapter_parameters(self) -> int:
-        """Number of parameters trained along and dropped at the end."""
-        return sum(
-            bound_loss.count_params() for bound_loss in self.bound_losses
-        )
-
-    @property
-    def pairs(self) -> dict[str, list[Pair]]:
-        """{loss: [(student layer, teacher layer)]}, of losses on layers."""
-        return {b.name: list(b.pairs) for b in self.bound_losses if b.pairs}
-
-    @property
-    def schedules(self) -> dict[str, Schedule]:
-        """{quantity in words: schedule} of all that changes with the step.
-
-        For `kd_tf.schedules.record_schedule`.
-        """
-        values = {"student weight": self.student_weight}
-        for number, bound_loss in enumerate(self.bound_losses, 1):
-            loss_term = bound_loss.loss_term
-            which = f"of loss {number}, {loss_term.loss_name}"
-            values[f"weight {which}"] = loss_term.weight
-            for argument, value in loss_term.arguments.items():
-                values[f"{argument} {which}"] = value
-        return {name: v for name, v in values.items() if callable(v)}
 
     @property
     def output_names(self) -> list[str]:
         """Names by which `compile` tells the losses of several outputs."""
         return self.student.output_names
 
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """Metrics of the student and means of all losses."""
-        return [*super().metrics, *self._means.metrics.values()]
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training; arguments are those of `keras.Model.compile`.
+
+        Args:
+            optimizer: Optimizer of student and adapters.
+            loss: Label loss of the student's logits (`from_logits=True`), or
+                values; None where data has no labels.
+            *args: Further arguments of Keras.
+            **kwargs: Further arguments of Keras.
+
+        Raises:
+            ValueError: if the loss expects probabilities.
+        """
+        refuse_label_losses(loss, self.student)
+        super().compile(optimizer, loss, *args, **kwargs)
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Runs the student."""
-        return self.student(x, training=training)
+        return self.student(only_inputs(x), training=training)
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """One update of the student and the adapters."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        teacher = self.frozen_teacher(x)
+        teacher = self._run_teacher(x)
         with tf.GradientTape() as tape:
             student = self.tapped_student(x, training=True)
-            losses = self.compute_losses(x, y, student, teacher, sample_weight)
+            teacher = teacher or without_gradient(student, training=True)
+            losses = self.reduced_losses(x, y, student, teacher, sample_weight)
             total = self.combine(losses)
-            scaled = self.optimizer.scale_loss(total)
+            scaled = self.optimizer.scale_loss(divide_by_replicas(total))
         variables = self.trainable_variables
+        self._check_trainable(variables)
         gradients = tape.gradient(scaled, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self._logs(x, y, student, sample_weight, total, losses)
+        return self.log_step(x, y, student, sample_weight, losses, total)
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """The losses and metrics of one batch."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        teacher = self.frozen_teacher(x)
+        teacher = self._run_teacher(x)
         student = self.tapped_student(x, training=False)
-        losses = self.compute_losses(x, y, student, teacher, sample_weight)
+        teacher = teacher or without_gradient(student, training=False)
+        losses = self.reduced_losses(x, y, student, teacher, sample_weight)
         total = self.combine(losses)
-        return self._logs(x, y, student, sample_weight, total, losses)
+        return self.log_step(x, y, student, sample_weight, losses, total)
 
-    def compute_losses(
+    def diagnose(
         self,
-        x: Any,
-        y: Any,
-        student: Forward,
-        teacher: Forward,
-        sample_weight: Any,
-    ) -> dict[str, Tensor]:
-        """The losses of one batch, by name, each a scalar.
-
-        Args:
-            x: Inputs, B examples.
-            y: Labels, as the compiled loss takes them, or None.
-            student: `kd_tf.distillation.taps.Forward` of the student: its
-                `outputs`, and the `activations` of the layers that its losses
-                look at.
-            teacher: `Forward` of the teacher.
-            sample_weight: Weights, as Keras takes them, or None.
-
-        Returns:
-            Dict of float32 scalars: `student_loss` is what Keras would
-            minimize without a teacher, labels and regularization, and is
-            missing without labels; `regularization_loss` is its part in
-            `student_loss`, missing where there is none; and each
-            distillation loss, a weighted mean over the batch. Names of your
-            own are distillation losses of weight 1, beside the others. All
-            stand in the history.
-        """
-        losses = {}
-        if y is not None and self._compile_loss is not None:
-            losses["student_loss"] = self.compute_loss(
-                x, y, student.outputs, sample_weight, training=student.training
-            )
-        if self.losses:
-            losses["regularization_loss"] = _sum_of(self.losses)
-        for bound_loss in self.bound_losses:
-            losses[bound_loss.name] = bound_loss.loss(
-                student,
-                teacher,
-                y=y,
-                sample_weight=sample_weight,
-                step=self.step,
-            )
-        return losses
-
-    def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """The scalar to minimize, out of what `compute_losses` returned."""
-        for name, loss in losses.items():
-            if len(loss.shape) > 0:
-                raise ValueError(
-                    f"Loss '{name}' must be reduced to a scalar, such as by "
-                    f"keras.ops.mean. Received: shape {tuple(loss.shape)}"
-                )
-        if "student_loss" not in losses and self.student_weight != 0:
-            raise ValueError(
-                "There is no loss on labels. Give data with labels and a "
-                "`loss` in compile(), or set student_weight=0. "
-                f"Received: student_weight={self.student_weight}"
-            )
-        weights = self.loss_weights(losses)
-        return sum(weights[name] * loss for name, loss in losses.items())
-
-    def loss_weights(self, names: Iterable[str]) -> dict[str, Any]:
-        """The factor of each loss at this step, {name: number}."""
-        student_weight = value_at(self.student_weight, self.step)
-        given = {loss.name: loss.loss_term.weight for loss in self.bound_losses}
-        weights = {
-            name: (1 - student_weight)
-            * value_at(given.get(name, 1.0), self.step)
-            for name in names
-        }
-        if "student_loss" in weights:
-            # It carries the regularization already: with the rest of it,
-            # which stands for itself, that counts in full.
-            weights["student_loss"] = student_weight
-        return weights
-
-    def diagnose(self, data: Iterable[Any]) -> Diagnosis:
+        data: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+    ) -> Diagnosis:
         """Measures what may go wrong, before training; changes nothing.
 
         Args:
-            data: `tf.data.Dataset` or other iterable of batches, as `fit`
-                takes them; all of it is used.
+            data: As `fit` takes it: arrays, a dataset, a generator.
+            y: Labels, where `data` is inputs as arrays.
+            sample_weight: Weights, where `data` is inputs as arrays.
+            steps: Number of batches at most; None for all.
+            batch_size: B, where `data` is arrays; 32 if None.
 
         Returns:
             `kd_tf.distillation.diagnosis.Diagnosis`: figures, and findings in
             sentences.
         """
-        return diagnose(self, data)
-
-    def save(
-        self, filepath: Any, overwrite: bool = True, zipped: bool | None = None
-    ) -> None:
-        """Saves the student alone: a plain Keras model, no teacher inside."""
-        self.student.save(filepath, overwrite=overwrite, zipped=zipped)
-
-    def save_own_variables(self, store: Any) -> None:
-        """Adds the states of random generators to what Keras saves."""
-        super().save_own_variables(store)
-        for name, state in random_states(self).items():
-            store[name] = state.numpy()
-
-    def load_own_variables(self, store: Any) -> None:
-        """Reads what `save_own_variables` stored."""
-        names = store.keys()
-        stored = {name: store[name] for name in names}
-        for name, state in random_states(self).items():
-            if name in stored:
-                state.assign(stored.pop(name))
-        super().load_own_variables(stored)
-
-    def __dir__(self) -> list[str]:
-        # Keras saves the weights of every model it finds here.
-        return [name for name in super().__dir__() if name != "teacher"]
-
-    @property
-    def step(self) -> Any:
-        """Number of updates so far, for schedules."""
-        optimizer = getattr(self, "optimizer", None)
-        return 0 if optimizer is None else optimizer.iterations
-
-    def _logs(
-        self,
-        x: Any,
-        y: Any,
-        student: Forward,
-        sample_weight: Any,
-        total: Tensor,
-        losses: Mapping[str, Tensor],
-    ) -> dict[str, Tensor]:
-        """Of a step: what was computed in it, and nothing else."""
-        num_examples = ops.shape(tf.nest.flatten(x)[0])[0]
-        self._means.update(losses, num_examples=num_examples)
-        self._loss_tracker.update_state(
-            total * num_replicas(), sample_weight=num_examples
-        )
-        if y is None:
-            metrics = [self._loss_tracker, *self._means.metrics.values()]
-            logs = {metric.name: metric.result() for metric in metrics}
-        else:
-            logs = self.compute_metrics(x, y, student.outputs, sample_weight)
-        return {
-            name: value
-            for name, value in logs.items()
-            if name in losses or name not in self._means.metrics
-        }
-
-
-def _check_student_weight(student_weight: Any) -> None:
-    if callable(student_weight):
-        return
-    is_number = isinstance(student_weight, numbers.Real)
-    if not is_number or not 0 <= student_weight <= 1:
-        raise ValueError(
-            "`student_weight` must lie in [0, 1], or be a schedule. "
-            f"Received: student_weight={student_weight!r}"
+        return diagnose(
+            self,
+            data,
+            y,
+            sample_weight=sample_weight,
+            steps=steps,
+            batch_size=batch_size,
         )
 
+    def _run_teacher(self, x: Any) -> Forward | None:
+        # A student that teaches itself does so by its own single pass.
+        return None if self.teacher is self.student else self.frozen_teacher(x)
 
-def _sum_of(losses: Iterable[Tensor]) -> Tensor:
-    # What a layer adds need be no scalar: Keras sums it up.
-    total = sum(ops.sum(ops.cast(loss, "float32")) for loss in losses)
-    return total / num_replicas()
+    def _check_trainable(self, variables: Sequence[Any]) -> None:
+        if not variables:
+            raise ValueError(
+                "There is nothing to train. Set student.trainable = True, or "
+                "that of some of its layers. Received: a student with "
+                f"{len(self.student.weights)} weights, all frozen"
+            )

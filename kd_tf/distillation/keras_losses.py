@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from kd_tf.distillation.loss_table import LossSpec
+from kd_tf.distillation.replicas import undo_division
 
 Tensor = Any
 
@@ -32,17 +32,18 @@ def keras_loss_spec(
 def keras_loss_function(
     keras_loss: keras.distillation.DistillationLoss,
 ) -> Callable[[Any, Any], Tensor]:
-    """Function of the outputs of student and teacher to a float32 scalar."""
+    """Function of the outputs of student and teacher to a float32 scalar.
+
+    The scalar is a mean over the batch of a replica.
+    """
     inner = keras.tree.flatten(getattr(keras_loss, "loss", None))
     divides = any(isinstance(loss, keras.losses.Loss) for loss in inner)
 
     def function(student: Any, teacher: Any) -> Tensor:
         keras_loss.validate_outputs(teacher, student)
         loss = ops.cast(keras_loss.compute_loss(teacher, student), "float32")
-        # Each of several devices gives its part of the mean; Keras's loss
-        # objects see to that themselves.
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return loss if divides else loss / replicas
+        # Keras's loss objects divide by the replicas, its functions do not.
+        return undo_division(loss) if divides else loss
 
     return function
 

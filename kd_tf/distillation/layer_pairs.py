@@ -14,8 +14,10 @@ from collections.abc import Sequence
 
 import keras
 
+from kd_tf.distillation.channel_axes import check_channels_last
+from kd_tf.distillation.layer_paths import layer_paths
 from kd_tf.distillation.taps import Shape, all_activation_shapes
-from kd_tf.models.graph import named_layers, output_operations
+from kd_tf.models.graph import is_symbolic, named_layers, output_operations
 
 Pair = tuple[str, str]
 
@@ -25,6 +27,7 @@ _COST_OF_DEPTH = 0.25  # of the whole depth; decides where octaves are equal
 
 # Where inputs may have any size, stages are found as if they had this one.
 _ASSUMED_LENGTH = 256
+_MOST_SHOWN = 6  # paths in a message
 
 _WITHOUT_FEATURES = (
     keras.layers.InputLayer,
@@ -59,8 +62,10 @@ def propose_pairs(
         [(student path, teacher path)], from shallow to deep.
 
     Raises:
-        ValueError: if a model has no symbolic graph, or nothing pairs.
+        ValueError: if a model cannot be read, or nothing pairs.
     """
+    for model in (student, teacher):
+        _check_readable(model)
     stages = [
         [s for s in _stages(model) if s.num_axes > 2 or not with_grid]
         for model in (student, teacher)
@@ -73,6 +78,19 @@ def propose_pairs(
             "layer)]. Received: pairs='auto'"
         )
     return pairs
+
+
+def _check_readable(model: keras.Model) -> None:
+    if not is_symbolic(model):
+        known = list(layer_paths(model))
+        raise ValueError(
+            f"The layers of model '{model.name}' cannot be paired "
+            "automatically: only functional and sequential models, built on "
+            "their inputs, have a graph to read. Name the pairs: [(student "
+            "layer, teacher layer)], with layers inside a subclassed model by "
+            f"their attributes, such as {', '.join(known[:_MOST_SHOWN])}. "
+            f"Received: pairs='auto', {type(model).__name__}"
+        )
 
 
 def _align(student: Sequence[_Stage], teacher: Sequence[_Stage]) -> list[Pair]:
@@ -148,9 +166,12 @@ def _inner_shapes(model: keras.Model) -> dict[str, Shape]:
         for operation in operations
     }
     layers = named_layers(model)
+    shapes = all_activation_shapes(model, _ASSUMED_LENGTH)
+    for path, shape in shapes.items():
+        check_channels_last(layers[path], path, shape)
     return {
         path: shape
-        for path, shape in all_activation_shapes(model, _ASSUMED_LENGTH).items()
+        for path, shape in shapes.items()
         if id(layers[path]) not in of_outputs
         and not isinstance(layers[path], _WITHOUT_FEATURES)
         and len(shape) > 1

@@ -39,8 +39,12 @@ class LossSpec(Spec):
         title: What tables call it, with its paper.
     """
 
-    # The data and the adapter fill these in.
-    supplied: ClassVar[tuple[str, ...]] = ("labels", "raw_variance")
+    # The data, the adapter, the student's Keras mask and the step fill these
+    # in.
+    supplied: ClassVar[tuple[str, ...]] = (
+        *("labels", "raw_variance"),
+        *("mask", "training"),
+    )
 
     knowledge: Literal["response", "feature", "relation", "custom"] = "custom"
     outputs: Literal["logits", "values", "any"] = "any"
@@ -207,6 +211,7 @@ LOSSES: Table[LossSpec] = Table(
         "inter_channel": _of_layers(
             f"{_FEATURE}:inter_channel_loss",
             equal=("width",),
+            adapter=f"{_ADAPTERS}:ProjectionWithNorm",
             needs_grid=True,
             title="inter-channel correlation, ICKD (Liu 2021)",
         ),

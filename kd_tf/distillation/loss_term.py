@@ -1,12 +1,13 @@
 """One loss of a distillation: by name or as a function, weighted.
 
-A custom loss is a function `(student, teacher, ...)` of tensors, giving one
-value an example. If it has a parameter `labels`, it gets them.
+A custom loss is a function `(student, teacher, ...)` of tensors, or a Keras
+layer called with them, giving one value an example. Where it has parameters of
+these names, it gets `labels`, the `mask` of the student's tensor (or None), and
+`training`, whether the student trains.
 """
 
 import copy
 import inspect
-import numbers
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -19,15 +20,20 @@ from kd_tf.distillation.keras_losses import (
 )
 from kd_tf.distillation.loss_arguments import (
     check_arguments,
-    check_range,
     read_parameters,
 )
 from kd_tf.distillation.loss_table import LOSSES, LossSpec, custom_spec
+from kd_tf.distillation.loss_weights import (
+    LABELS,
+    REGULARIZATION,
+    check_weight,
+)
+from kd_tf.distillation.own_adapters import check_adapter
+from kd_tf.distillation.probability_losses import refuse_probability_loss
 from kd_tf.losses.response import standardize_logits
-from kd_tf.ranges import NonNegative
 from kd_tf.schedules import Schedule
 
-_RESERVED = ("loss", "student_loss", "regularization_loss")
+_RESERVED = ("loss", LABELS, REGULARIZATION)
 
 
 class LossTerm:
@@ -38,13 +44,23 @@ class LossTerm:
 
     Args:
         loss: A name in `LOSSES`, a function `(student, teacher, ...)` giving
-            one value an example, itself or as "package.module:function", or a
+            one value an example, itself or as "package.module:function", a
+            `keras.layers.Layer` with such a `call`, whose weights are trained
+            along and dropped at the end, or a
             `keras.distillation.DistillationLoss`.
         weight: Number, 0 or more, or a schedule: step -> number.
         pairs: None for the models' outputs; "auto"; or a list of pairs
             (student layer, teacher layer), of which the mean is taken.
         output: Name or index of the one output it concerns, where there are
             several; None for all of them.
+        teacher: Index of the one it learns from, where there are several.
+        teacher_output: Name or index of the teacher's output that `output`
+            learns from; None for the one of the same name.
+        adapter: Of a loss between layers, what makes the two comparable: None
+            for what the loss needs; "none" for activations as they are; a
+            Keras layer, or a list of one for each pair, called with the
+            student's activation, or with both; or a function (student shape,
+            teacher shape) that makes one.
         transform: "standardize", or a function of logits, applied to the
             outputs of both models before the loss.
         name: Name in the history; by default that of the loss, such as
@@ -59,8 +75,9 @@ class LossTerm:
         takes_labels: Whether it gets labels.
 
     Raises:
-        ValueError: if there is no such loss, it has no such argument, or an
-            argument is out of its range.
+        ValueError: if there is no such loss, it is one of Keras on
+            probabilities, or an argument does not exist, is missing, or is
+            out of its range.
 
     Example:
         LossTerm("soft_targets", temperature=4)
@@ -74,26 +91,47 @@ class LossTerm:
         weight: float | Schedule = 1.0,
         pairs: str | Sequence[Sequence[str]] | None = None,
         output: str | int | None = None,
+        teacher: int | None = None,
+        teacher_output: str | int | None = None,
+        adapter: Any = None,
         transform: str | Callable[[Any], Any] | None = None,
         name: str | None = None,
         **arguments: Any,
     ) -> None:
         self.spec, self.function = _resolve(loss)
+        refuse_probability_loss(self.function)
         self.weight = weight
         self.pairs = keras_layer_pairs(loss) if pairs is None else pairs
         self.output: Hashable = output
+        self.teacher = teacher
+        self.teacher_output: Hashable = teacher_output
+        self.adapter = adapter
         self.transform: Any = transform
         if transform == "standardize":
             self.transform = standardize_logits
         self.loss_name = loss if isinstance(loss, str) else _name_of(loss)
         self.name = name or _history_name(loss)
         self.arguments = arguments
-        self._parameters = read_parameters(self.function)
+        self._parameters = read_parameters(self.function, loss=self.name)
         self.takes_labels = "labels" in self._parameters
         check_arguments(self.name, arguments, self._parameters)
-        _check_weight(weight)
+        check_weight(weight)
         self._check_transform()
         self._check_pairs()
+        check_adapter(adapter)
+        if adapter is not None and self.pairs is None:
+            raise ValueError(
+                "`adapter` belongs to losses between layers. Set `pairs`, or "
+                f"leave it out. Received: adapter={adapter!r}, pairs=None"
+            )
+
+    def key_of(self, output: Hashable) -> Hashable:
+        """The teacher's output that an output of the student learns from."""
+        return output if self.teacher_output is None else self.teacher_output
+
+    def takes(self, parameter: str) -> bool:
+        """Whether the loss has a parameter of this name."""
+        return parameter in self._parameters
 
     @property
     def temperature(self) -> Any:
@@ -191,15 +229,6 @@ def _for_output(loss: Any, output: Hashable) -> LossTerm:
     return loss_term
 
 
-def _check_weight(weight: Any) -> None:
-    if not (callable(weight) or isinstance(weight, numbers.Real)):
-        raise ValueError(
-            "`weight` must be a number or a schedule. "
-            f"Received: weight={weight!r}"
-        )
-    check_range("weight", weight, annotation=NonNegative)
-
-
 def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and len(value) > 0
 
@@ -220,8 +249,9 @@ def _resolve(loss: Any) -> tuple[LossSpec, Callable[..., Any]]:
         module = getattr(loss, "__module__", type(loss).__module__)
         return custom_spec(f"{module}:{_name_of(loss)}"), loss
     raise ValueError(
-        "A loss must be a name, a function (student, teacher), or a "
-        f"keras.distillation.DistillationLoss. Received: {loss!r}"
+        "A loss must be a name, a function (student, teacher), a Keras layer "
+        "called with both, or a keras.distillation.DistillationLoss. "
+        f"Received: {loss!r}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The mean of a loss over a batch, as Keras takes it.
+"""The mean of a loss over a replica's batch, weighted as Keras does.
 
 Shapes: B examples; "..." stands for axes that an example's output may have.
 """
@@ -8,11 +8,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from kd_tf.distillation.replicas import undo_division
+
 Tensor = Any
 
 
 class _Mean(keras.losses.Loss):
-    """Averages as Keras does: masks, weights and replicas included."""
+    """Averages as Keras does, masks and weights included."""
 
     def __init__(self) -> None:
         super().__init__(name="mean")
@@ -33,7 +35,7 @@ def weighted_mean(
             it has one, leaves values out.
 
     Returns:
-        Float32 scalar.
+        Float32 scalar, not divided by the number of replicas.
     """
     if len(values.shape) == 0:
         return values  # Keras's own losses reduce themselves
@@ -51,4 +53,4 @@ def weighted_mean(
             sample_weight = ops.mean(sample_weight, axis=axes)
     if masked_by is None or len(masked_by.shape) > len(values.shape) + 1:
         masked_by = values  # a mask has one axis less than what it masks
-    return _Mean()(values, masked_by, sample_weight)
+    return undo_division(_Mean()(values, masked_by, sample_weight))

@@ -5,25 +5,42 @@ between them, such as height and width, and P for the number of its positions.
 Every loss returns one value an example, float32 (B,); the caller weighs and
 averages. No gradient flows into the teacher. Where a loss needs equal widths
 or grids, an adapter (`kd_tf.distillation.adapters`) makes them equal.
+
+`mask` is a tensor (B, ...) of positions, false where one is padding: the loss
+is then that of the other positions alone, and 0 for an example without any.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from keras import ops
 
-from kd_tf.losses.grids import resize_grid
-from kd_tf.losses.normalization import l2_normalize
+from kd_tf.losses.activations import (
+    check_same,
+    comparable_activations,
+    count_positions,
+    flatten_grid,
+    mean_over_positions,
+)
+from kd_tf.losses.grids import resize_without_padding, smaller_grid
+from kd_tf.losses.normalization import LEAST_LENGTH, l2_length, l2_normalize
 from kd_tf.ranges import Positive
 
 Tensor = Any
 
+# Gradients at channels shorter than this over the grid are those at channels
+# this long, be they dead or of a layer that starts at zero.
+_LEAST_CHANNEL = 0.1
 
-def hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
+
+def hint_loss(
+    student: Tensor, teacher: Tensor, *, mask: Tensor | None = None
+) -> Tensor:
     """Mean squared difference of the activations.
 
     Args:
         student: Float tensor (B, ..., C).
         teacher: Float tensor (B, ..., C).
+        mask: Tensor (B, ...), false where a position is padding; or None.
 
     Returns:
         Float32 tensor (B,), averaged over positions and channels.
@@ -37,16 +54,22 @@ def hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
         2022, https://arxiv.org/abs/2205.01529, section 3) is this loss
         behind an adapter that hides part of the student.
     """
-    student, teacher = _features(student, teacher, "width", "grid")
-    return ops.mean(ops.square(student - teacher), axis=(1, 2))
+    counts = count_positions(mask, student)
+    student, teacher = comparable_activations(
+        student, teacher, "width", "grid", mask=mask
+    )
+    return mean_over_positions(ops.square(student - teacher), counts)
 
 
-def attention_transfer_loss(student: Tensor, teacher: Tensor) -> Tensor:
+def attention_transfer_loss(
+    student: Tensor, teacher: Tensor, *, mask: Tensor | None = None
+) -> Tensor:
     """Squared distance of where channels are active: energies over the grid.
 
     Args:
         student: Float tensor (B, ..., C of the student).
         teacher: Float tensor (B, ..., C of the teacher).
+        mask: Tensor (B, ...), false where a position is padding; or None.
 
     Returns:
         Float32 tensor (B,) in [0, 2]: squared distance of the two maps, each
@@ -60,14 +83,18 @@ def attention_transfer_loss(student: Tensor, teacher: Tensor) -> Tensor:
         section 3.1, with p = 2; squared, as in the authors' code, for a
         gradient at 0.
     """
-    student, teacher = _features(student, teacher, "grid")
-    student = l2_normalize(ops.sum(ops.square(student), axis=-1))
-    teacher = l2_normalize(ops.sum(ops.square(teacher), axis=-1))
-    return ops.sum(ops.square(student - teacher), axis=-1)
+    student, teacher = comparable_activations(
+        student, teacher, "grid", mask=mask
+    )
+    difference = _energies(student) - _energies(teacher)
+    return ops.sum(ops.square(difference), axis=-1)
 
 
 def fsp_loss(
-    student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor]
+    student: tuple[Tensor, Tensor],
+    teacher: tuple[Tensor, Tensor],
+    *,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """FSP: squared difference of the products of two layers' channels.
 
@@ -75,6 +102,7 @@ def fsp_loss(
         student: Two float tensors (B, ..., C) and (B, ..., D), from an
             earlier and a later layer. The larger grid is averaged down.
         teacher: The same of the teacher, with the same C and D.
+        mask: Tensor (B, ...), false where a position is padding; or None.
 
     Returns:
         Float32 tensor (B,): mean squared difference of the C x D products,
@@ -88,14 +116,18 @@ def fsp_loss(
         3.1; averaged over the products.
     """
     for one, other in zip(student, teacher, strict=True):
-        _check_same(one, other, "width")
+        check_same(one, other, "width")
     teacher = tuple(ops.stop_gradient(x) for x in teacher)
-    difference = _flow(*student) - _flow(*teacher)
+    difference = _flow(*student, mask) - _flow(*teacher, mask)
     return ops.mean(ops.square(difference), axis=(1, 2))
 
 
 def channel_wise_loss(
-    student: Tensor, teacher: Tensor, *, temperature: Positive = 4.0
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    temperature: Positive = 4.0,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """CWD: divergence of each channel as a distribution over the grid.
 
@@ -103,6 +135,7 @@ def channel_wise_loss(
         student: Float tensor (B, ..., C).
         teacher: Float tensor (B, ..., C).
         temperature: Positive divisor of the activations.
+        mask: Tensor (B, ...), false where a position is padding; or None.
 
     Returns:
         Float32 tensor (B,): divergence in nats, averaged over the channels,
@@ -114,14 +147,22 @@ def channel_wise_loss(
     Reference:
         Shu et al., 2021, https://arxiv.org/abs/2011.13256, section 3.2.
     """
-    student, teacher = _features(student, teacher, "width", "grid")
+    counts = count_positions(mask, student)
+    student, teacher = comparable_activations(
+        student, teacher, "width", "grid", mask=mask
+    )
+    if counts is not None:
+        # Far below any activation, yet finite: its probability is exactly 0.
+        student, teacher = (x - 1e9 * (1 - counts) for x in (student, teacher))
     student = ops.log_softmax(student / temperature, axis=1)
     teacher = ops.log_softmax(teacher / temperature, axis=1)
     divergence = ops.sum(ops.exp(teacher) * (teacher - student), axis=1)
     return temperature**2 * ops.mean(divergence, axis=-1)
 
 
-def neuron_selectivity_loss(student: Tensor, teacher: Tensor) -> Tensor:
+def neuron_selectivity_loss(
+    student: Tensor, teacher: Tensor, *, mask: Tensor | None = None
+) -> Tensor:
     """NST: discrepancy of the channels' patterns as two samples.
 
     The squared maximum mean discrepancy of the channels, each a pattern of
@@ -130,6 +171,7 @@ def neuron_selectivity_loss(student: Tensor, teacher: Tensor) -> Tensor:
     Args:
         student: Float tensor (B, ..., C of the student).
         teacher: Float tensor (B, ..., C of the teacher).
+        mask: Tensor (B, ...), false where a position is padding; or None.
 
     Returns:
         Float32 tensor (B,), 0 or more.
@@ -141,7 +183,9 @@ def neuron_selectivity_loss(student: Tensor, teacher: Tensor) -> Tensor:
         Huang and Wang, 2017, https://arxiv.org/abs/1707.01219, sections 3.2
         and 4.1.
     """
-    student, teacher = _features(student, teacher, "grid")
+    student, teacher = comparable_activations(
+        student, teacher, "grid", mask=mask
+    )
     student = l2_normalize(student, axis=1)
     teacher = l2_normalize(teacher, axis=1)
 
@@ -156,7 +200,11 @@ def neuron_selectivity_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def variational_information_loss(
-    student: Tensor, teacher: Tensor, raw_variance: Tensor
+    student: Tensor,
+    teacher: Tensor,
+    raw_variance: Tensor,
+    *,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """VID: negative log-likelihood of the teacher's activations.
 
@@ -167,6 +215,7 @@ def variational_information_loss(
         student: Float tensor (B, ..., C): the means.
         teacher: Float tensor (B, ..., C).
         raw_variance: Float tensor (C,); the variance is softplus of it.
+        mask: Tensor (B, ...), false where a position is padding; or None.
 
     Returns:
         Float32 tensor (B,), in nats and without the constant, averaged over
@@ -176,81 +225,77 @@ def variational_information_loss(
         ValueError: if the shapes differ.
 
     Reference:
-        Ahn et al., 2019, https://arxiv.org/abs/1904.05835, section 3.1.
+        Ahn et al., 2019, https://arxiv.org/abs/1904.05835, section 3.1. The
+        network that makes the means is the adapter's.
     """
-    student, teacher = _features(student, teacher, "width", "grid")
+    counts = count_positions(mask, student)
+    student, teacher = comparable_activations(
+        student, teacher, "width", "grid", mask=mask
+    )
     variance = ops.softplus(ops.cast(raw_variance, "float32")) + 1e-5
     doubled = ops.square(teacher - student) / variance + ops.log(variance)
-    return 0.5 * ops.mean(doubled, axis=(1, 2))
+    return 0.5 * mean_over_positions(doubled, counts)
 
 
-def inter_channel_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """ICKD: squared difference of the cosines between a layer's channels.
+def inter_channel_loss(
+    student: Tensor, teacher: Tensor, *, mask: Tensor | None = None
+) -> Tensor:
+    """ICKD: squared difference of the products between a layer's channels.
 
     Args:
         student: Float tensor (B, ..., C).
         teacher: Float tensor (B, ..., C).
+        mask: Tensor (B, ...), false where a position is padding; or None.
 
     Returns:
-        Float32 tensor (B,) in [0, 4]: mean squared difference of the C x C
-        cosines.
+        Float32 tensor (B,) in [0, 4]: squared difference of the rows of the
+        C x C products over the grid, each row of length 1, averaged over
+        the C rows.
 
     Raises:
         ValueError: if the widths differ.
 
     Reference:
         Liu et al., 2021, https://arxiv.org/abs/2202.03680, section 3.2, with
-        the channels brought to length 1 as in the authors' code.
+        rows of length 1 as in the authors' code
+        (https://github.com/ADLab-AutoDrive/ICKD, `distiller_zoo/ICKD.py`).
+        There the student first goes through a 1x1 convolution without bias
+        and a batch normalization, whatever the widths: the adapter's part.
     """
-    student, teacher = _features(student, teacher, "width")
-    student = l2_normalize(student, axis=1)
-    teacher = l2_normalize(teacher, axis=1)
-    difference = _products(student, student) - _products(teacher, teacher)
-    return ops.mean(ops.square(difference), axis=(1, 2))
+    student, teacher = comparable_activations(
+        student, teacher, "width", mask=mask
+    )
+    difference = _correlations(student) - _correlations(teacher)
+    return ops.mean(ops.sum(ops.square(difference), axis=-1), axis=-1)
 
 
-def _features(
-    student: Tensor, teacher: Tensor, *same: Literal["width", "grid"]
-) -> tuple[Tensor, Tensor]:
-    """Both as float32 (B, P, C), the teacher without gradient."""
-    for what in same:
-        _check_same(student, teacher, what)
-    return _positions(student), ops.stop_gradient(_positions(teacher))
+def _energies(x: Tensor) -> Tensor:
+    """Of the channels, (B, P), brought to length 1."""
+    energies = ops.sum(ops.square(x), axis=-1)
+    # Squares' slopes are as long as what is squared: relative to it.
+    least_length = LEAST_LENGTH * l2_length(x, (1, 2))[..., 0]
+    return l2_normalize(energies, least_length=least_length)
 
 
-def _check_same(
-    student: Tensor, teacher: Tensor, what: Literal["width", "grid"]
-) -> None:
-    axes = {"width": slice(-1, None), "grid": slice(1, -1)}[what]
-    lengths = student.shape[axes], teacher.shape[axes]
-    # Unknown lengths that differ fail later, in the arithmetic.
-    if len(lengths[0]) != len(lengths[1]) or any(
-        s != t and None not in (s, t) for s, t in zip(*lengths, strict=True)
-    ):
-        raise ValueError(
-            f"The activations must have the same {what}. Received: student "
-            f"{tuple(student.shape)}, teacher {tuple(teacher.shape)}"
-        )
+def _correlations(x: Tensor) -> Tensor:
+    """Products of the channels, (B, C, C), each row brought to length 1."""
+    # A row is as long as its channel times all the others.
+    least_length = _LEAST_CHANNEL * l2_length(x, (1, 2))
+    return l2_normalize(_products(x, x), least_length=least_length)
 
 
-def _positions(x: Tensor) -> Tensor:
-    x = ops.cast(x, "float32")
-    return ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
-
-
-def _flow(early: Tensor, late: Tensor) -> Tensor:
+def _flow(early: Tensor, late: Tensor, mask: Tensor | None) -> Tensor:
     """Products of all channels of two layers, (B, C, D), averaged over P."""
-    grids = zip(ops.shape(early)[1:-1], ops.shape(late)[1:-1], strict=True)
-    grid = [_smaller(*lengths) for lengths in grids]
-    early = _positions(resize_grid(early, grid))
-    late = _positions(resize_grid(late, grid))
-    return _products(early, late) / ops.cast(ops.shape(early)[1], "float32")
-
-
-def _smaller(one: Any, other: Any) -> Any:
-    if isinstance(one, int) and isinstance(other, int):
-        return min(one, other)
-    return ops.minimum(one, other)
+    grid = smaller_grid(early, late)
+    early = resize_without_padding(early, grid, mask)
+    late = resize_without_padding(late, grid, mask)
+    counts = count_positions(mask, early)
+    early, late = flatten_grid(early), flatten_grid(late)
+    if counts is None:
+        num_positions = ops.cast(ops.shape(early)[1], "float32")
+    else:
+        num_positions = ops.maximum(ops.sum(counts, axis=1, keepdims=True), 1.0)
+    return _products(early, late) / num_positions
 
 
 def _products(a: Tensor, b: Tensor) -> Tensor:

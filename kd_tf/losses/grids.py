@@ -10,6 +10,8 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
+from kd_tf.losses.masks import mask_on_grid, zero_padding
+
 Tensor = Any
 
 
@@ -49,6 +51,51 @@ def resize_grid(x: Tensor, grid: Sequence[Any]) -> Tensor:
         x = _average_blocks(x, grid)
     # Keras's own resizing takes no lengths that are tensors.
     return ops.cast(tf.image.resize(x, grid), x.dtype)
+
+
+def resize_without_padding(
+    x: Tensor, grid: Sequence[Any], mask: Tensor | None
+) -> Tensor:
+    """Resizes activations as `resize_grid` does, by what counts alone.
+
+    Args:
+        x: Float tensor (B, ..., C).
+        grid: Lengths of the new axes.
+        mask: Tensor (B, ...), false where a position is padding; or None.
+
+    Returns:
+        Float tensor (B, ..., C) on the new grid, 0 where that is padding.
+
+    Raises:
+        ValueError: if the numbers of axes differ, or exceed two.
+    """
+    if mask is None:
+        return resize_grid(x, grid)
+    counts = ops.cast(mask_on_grid(mask, x), x.dtype)
+    total = resize_grid(zero_padding(x, mask), grid)
+    # Where nothing counts, both are 0.
+    share = ops.maximum(resize_grid(counts, grid), 1e-3)
+    return zero_padding(total / share, mask)
+
+
+def smaller_grid(one: Tensor, other: Tensor) -> list[Any]:
+    """Lists the smaller length of each axis of two grids.
+
+    Args:
+        one: Tensor (B, ..., C).
+        other: Tensor (B, ..., C of its own), with as many axes.
+
+    Returns:
+        Integers, or scalar tensors where a length is not known beforehand.
+    """
+    lengths = zip(ops.shape(one)[1:-1], ops.shape(other)[1:-1], strict=True)
+    return [_smaller(*pair) for pair in lengths]
+
+
+def _smaller(one: Any, other: Any) -> Any:
+    if isinstance(one, int) and isinstance(other, int):
+        return min(one, other)
+    return ops.minimum(one, other)
 
 
 def _average_blocks(x: Tensor, grid: Sequence[int]) -> Tensor:

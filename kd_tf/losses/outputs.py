@@ -33,3 +33,27 @@ def comparable_outputs(
     # Under mixed precision outputs arrive as float16, too coarse for losses.
     teacher = ops.stop_gradient(ops.cast(teacher, "float32"))
     return ops.cast(student, "float32"), teacher
+
+
+def comparable_logits(
+    student: Tensor, teacher: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Does what `comparable_outputs` does, for logits of two classes or more.
+
+    Args:
+        student: Float tensor (B, ..., C).
+        teacher: Float tensor (B, ..., C).
+
+    Raises:
+        ValueError: if they differ in C, or C is 1.
+    """
+    student, teacher = comparable_outputs(student, teacher)
+    # Softmax of a single logit is 1 whatever it is: nothing would be learnt.
+    if student.shape[-1] == 1:
+        raise ValueError(
+            "This loss compares classes and needs at least two logits an "
+            "output. For one logit use 'sigmoid_targets', for one quantity "
+            "'value_matching' or 'teacher_bounded'. Received: outputs of "
+            f"shape {tuple(student.shape)}"
+        )
+    return student, teacher

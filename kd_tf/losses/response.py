@@ -4,17 +4,27 @@ Shapes: B examples, C classes; "..." stands for the axes between them, such as
 height and width where every pixel has an output. Every loss returns one value
 an output, float32 (B, ...): one value an example where that is one output.
 The caller weighs and averages. No gradient flows into the teacher.
+
+Losses that take labels give 0 where there is none; the others compare the
+models at every output, labelled or not, and the caller's mean leaves out what
+is padding.
 """
 
 from typing import Any
 
 from keras import ops
 
-from kd_tf.losses.normalization import LEAST_SQUARE, l2_normalize
-from kd_tf.losses.outputs import comparable_outputs
+from kd_tf.losses.deviations import centre, count_outputs, unit_deviations
+from kd_tf.losses.labels import has_label, labelled_only, one_hot_labels
+from kd_tf.losses.normalization import LEAST_SQUARE, damp_gradient
+from kd_tf.losses.outputs import comparable_logits, comparable_outputs
 from kd_tf.ranges import NonNegative, Positive
 
 Tensor = Any
+
+# Gradients at logits that differ by less, such as those of a head that starts
+# at zero, are those at logits that differ by this.
+_LEAST_SPREAD = 0.2
 
 
 def soft_target_loss(
@@ -43,7 +53,7 @@ def soft_target_loss(
     Reference:
         Hinton et al., 2015, https://arxiv.org/abs/1503.02531, section 2.
     """
-    student, teacher = _class_logits(student_logits, teacher_logits)
+    student, teacher = comparable_logits(student_logits, teacher_logits)
     student = ops.log_softmax(student / temperature, axis=-1)
     teacher = ops.log_softmax(teacher / temperature, axis=-1)
     return temperature**2 * _divergence(student, teacher)
@@ -70,8 +80,8 @@ def logit_matching_loss(
         Ba and Caruana, 2014, https://arxiv.org/abs/1312.6184, section 2.2.
         They take the logits as they are; here the mean is taken off.
     """
-    student, teacher = _class_logits(student_logits, teacher_logits)
-    difference = _centred(student) - _centred(teacher)
+    student, teacher = comparable_logits(student_logits, teacher_logits)
+    difference = centre(student) - centre(teacher)
     return ops.mean(ops.square(difference), axis=-1)
 
 
@@ -93,13 +103,15 @@ def decoupled_loss(
         student_logits: Float tensor (B, ..., C).
         teacher_logits: Float tensor (B, ..., C).
         labels: Classes (B, ...) or one-hot (B, ..., C); of fractions the
-            greatest is taken.
+            greatest is taken. Classes outside of [0, C), such as 255 or -1,
+            stand for no label.
         temperature: Positive divisor of the logits.
         alpha: Weight of the right class against all others, 0 or more.
         beta: Weight of the others among themselves, 0 or more.
 
     Returns:
-        Float32 tensor (B, ...), in nats, times temperature squared.
+        Float32 tensor (B, ...), in nats, times temperature squared; 0
+        without gradient, and masked, where there is no label.
 
     Raises:
         ValueError: if the two differ in C, or C is 1.
@@ -107,14 +119,16 @@ def decoupled_loss(
     Reference:
         Zhao et al., 2022, https://arxiv.org/abs/2203.08679, section 3.
     """
-    student, teacher = _class_logits(student_logits, teacher_logits)
-    target = _one_hot(ops.argmax(_one_hot(labels, student), axis=-1), student)
+    student, teacher = comparable_logits(student_logits, teacher_logits)
+    fractions = one_hot_labels(labels, student)
+    target = one_hot_labels(ops.argmax(fractions, axis=-1), student)
     student_target, student_others = _decouple(student / temperature, target)
     teacher_target, teacher_others = _decouple(teacher / temperature, target)
-    return temperature**2 * (
+    values = temperature**2 * (
         alpha * _divergence(student_target, teacher_target)
         + beta * _divergence(student_others, teacher_others)
     )
+    return labelled_only(values, has_label(fractions))
 
 
 def dist_loss(
@@ -124,6 +138,7 @@ def dist_loss(
     temperature: Positive = 4.0,
     beta: NonNegative = 2.0,
     gamma: NonNegative = 2.0,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """DIST: correlations instead of equality, over classes and over outputs.
 
@@ -136,10 +151,13 @@ def dist_loss(
         temperature: Positive divisor of the logits.
         beta: Weight of the correlation over classes, 0 or more.
         gamma: Weight of the correlation over the outputs, 0 or more.
+        mask: Tensor (B, ...), false where an output is padding and to be
+            left out of the correlations; None where all count.
 
     Returns:
-        Float32 tensor (B, ...). Its mean is temperature squared times beta
-        (1 - r over classes) + gamma (1 - r over outputs), r in [-1, 1].
+        Float32 tensor (B, ...), 0 where masked. Its mean, over what counts,
+        is temperature squared times beta (1 - r over classes) + gamma
+        (1 - r over outputs), r in [-1, 1].
 
     Raises:
         ValueError: if the two differ in C, or C is 1.
@@ -148,17 +166,23 @@ def dist_loss(
         Huang et al., 2022, https://arxiv.org/abs/2205.10536, section 4;
         times temperature squared as in the authors' code.
     """
-    student, teacher = _class_logits(student_logits, teacher_logits)
+    student, teacher = comparable_logits(student_logits, teacher_logits)
     student = ops.softmax(student / temperature, axis=-1)
     teacher = ops.softmax(teacher / temperature, axis=-1)
+    least_spread = _LEAST_SPREAD / temperature
+
+    def deviations(p: Tensor, axis: int | tuple[int, ...]) -> Tensor:
+        return unit_deviations(p, axis, least_spread=least_spread, mask=mask)
+
     # Half the squared distance of unit vectors is 1 - r.
-    apart = _squared_difference(student, teacher, -1)
+    apart = ops.square(deviations(student, -1) - deviations(teacher, -1))
     over_classes = 0.5 * ops.sum(apart, axis=-1)
-    all_but_last = tuple(range(len(student.shape) - 1))
-    apart = _squared_difference(student, teacher, all_but_last)
+    outputs = tuple(range(len(student.shape) - 1))
+    apart = ops.square(
+        deviations(student, outputs) - deviations(teacher, outputs)
+    )
     # Times the number of outputs, so that the mean is what the paper writes.
-    num_outputs = ops.cast(ops.size(student[..., 0]), "float32")
-    over_outputs = (num_outputs / 2) * ops.mean(apart, axis=-1)
+    over_outputs = (count_outputs(student, mask) / 2) * ops.mean(apart, axis=-1)
     return temperature**2 * (beta * over_classes + gamma * over_outputs)
 
 
@@ -174,13 +198,14 @@ def weighted_soft_label_loss(
     Args:
         student_logits: Float tensor (B, ..., C).
         teacher_logits: Float tensor (B, ..., C).
-        labels: Classes (B, ...) or fractions of them (B, ..., C).
+        labels: Classes (B, ...) or fractions of them (B, ..., C). Classes
+            outside of [0, C), such as 255 or -1, stand for no label.
         temperature: Positive divisor of the logits.
 
     Returns:
         Float32 tensor (B, ...): the soft target loss times a weight in
         [0, 1], 1 - exp(-student's cross-entropy / teacher's), which gets no
-        gradient.
+        gradient; 0, and masked, where there is no label.
 
     Raises:
         ValueError: if the two differ in C, or C is 1.
@@ -188,13 +213,16 @@ def weighted_soft_label_loss(
     Reference:
         Zhou et al., 2021, https://arxiv.org/abs/2102.00650, section 4.
     """
-    student, teacher = _class_logits(student_logits, teacher_logits)
-    fractions = _one_hot(labels, student)
+    student, teacher = comparable_logits(student_logits, teacher_logits)
+    fractions = one_hot_labels(labels, student)
     student_error = -ops.sum(fractions * ops.log_softmax(student), axis=-1)
     teacher_error = -ops.sum(fractions * ops.log_softmax(teacher), axis=-1)
     ratio = ops.stop_gradient(student_error) / (teacher_error + 1e-7)
     weight = 1 - ops.exp(-ratio)
-    return weight * soft_target_loss(student, teacher, temperature=temperature)
+    values = weight * soft_target_loss(
+        student, teacher, temperature=temperature
+    )
+    return labelled_only(values, has_label(fractions))
 
 
 def sigmoid_target_loss(
@@ -245,32 +273,10 @@ def standardize_logits(logits: Tensor) -> Tensor:
     Reference:
         Sun et al., 2024, https://arxiv.org/abs/2403.01427, section 4.
     """
-    centred = _centred(ops.cast(logits, "float32"))
+    centred = centre(ops.cast(logits, "float32"))
     variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-    return centred / ops.sqrt(ops.maximum(variance, LEAST_SQUARE))
-
-
-def _class_logits(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    student, teacher = comparable_outputs(student, teacher)
-    # Softmax of a single logit is 1 whatever it is: nothing would be learnt.
-    if student.shape[-1] == 1:
-        raise ValueError(
-            "This loss compares classes and needs at least two logits an "
-            "output. For one logit use 'sigmoid_targets', for one quantity "
-            "'value_matching' or 'teacher_bounded'. Received: outputs of "
-            f"shape {tuple(student.shape)}"
-        )
-    return student, teacher
-
-
-def _squared_difference(
-    student: Tensor, teacher: Tensor, axis: int | tuple[int, ...]
-) -> Tensor:
-    """Of both, centred and of length 1 along the axes."""
-    return ops.square(
-        l2_normalize(_centred(student, axis), axis)
-        - l2_normalize(_centred(teacher, axis), axis)
-    )
+    deviation = ops.sqrt(ops.maximum(variance, LEAST_SQUARE))
+    return damp_gradient(centred / deviation, deviation / _LEAST_SPREAD)
 
 
 def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
@@ -286,17 +292,3 @@ def _decouple(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     right = ops.sum(target * logits, axis=-1) - total
     wrong = ops.logsumexp(others, axis=-1) - total
     return ops.stack([right, wrong], axis=-1), ops.log_softmax(others, axis=-1)
-
-
-def _one_hot(labels: Tensor, logits: Tensor) -> Tensor:
-    """Labels as float32 (B, ..., C), be they classes or one-hot."""
-    rank, num_classes = len(logits.shape), logits.shape[-1]
-    if len(labels.shape) == rank and labels.shape[-1] == num_classes:
-        return ops.cast(labels, "float32")
-    if len(labels.shape) == rank and labels.shape[-1] == 1:
-        labels = ops.squeeze(labels, axis=-1)
-    return ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype="float32")
-
-
-def _centred(x: Tensor, axis: int | tuple[int, ...] = -1) -> Tensor:
-    return x - ops.mean(x, axis=axis, keepdims=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from keras import ops
 
+from kd_tf.losses.labels import labelled_only
 from kd_tf.losses.outputs import comparable_outputs
 from kd_tf.ranges import NonNegative
 
@@ -48,12 +49,15 @@ def teacher_bounded_loss(
     Args:
         student: Float tensor (B, ..., C).
         teacher: Float tensor (B, ..., C).
-        labels: True values, (B, ..., C), or (B, ...) where C is 1.
+        labels: True values, (B, ..., C), or (B, ...) where C is 1. NaN and
+            infinity stand for no label; every finite number is a value, -1
+            and 255 too.
         margin: The student is to be better by this much, 0 or more.
 
     Returns:
         Float32 tensor (B, ...): the student's mean squared error, or 0 where
-        with the margin it is no more than the teacher's.
+        with the margin it is no more than the teacher's; 0, and masked,
+        where one of the quantities has no label.
 
     Raises:
         ValueError: if the two differ in C.
@@ -64,7 +68,11 @@ def teacher_bounded_loss(
     """
     student, teacher = comparable_outputs(student, teacher)
     labels = ops.cast(ops.reshape(labels, ops.shape(student)), "float32")
+    is_known = ops.isfinite(labels)
+    # Zero times NaN is NaN, in the gradient too.
+    labels = ops.where(is_known, labels, ops.zeros_like(labels))
     student_error = ops.mean(ops.square(student - labels), axis=-1)
     teacher_error = ops.mean(ops.square(teacher - labels), axis=-1)
     behind = student_error + margin > teacher_error
-    return ops.where(behind, student_error, ops.zeros_like(student_error))
+    values = ops.where(behind, student_error, ops.zeros_like(student_error))
+    return labelled_only(values, ops.all(is_known, axis=-1))

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from kd_tf.distillation.adapters import (
     MaskedGenerationAdapter,
+    ProjectionWithNorm,
     ShapeAdapter,
     VarianceAdapter,
 )
@@ -131,7 +132,13 @@ def mixed_precision():
 
 
 @pytest.mark.parametrize(
-    "adapter", [ShapeAdapter, VarianceAdapter, MaskedGenerationAdapter]
+    "adapter",
+    [
+        ShapeAdapter,
+        VarianceAdapter,
+        MaskedGenerationAdapter,
+        ProjectionWithNorm,
+    ],
 )
 def test_all_is_float32_under_mixed_precision(adapter, mixed_precision):
     layer = adapter((None, 6, 6, 3), (None, 4, 4, 5))
@@ -219,3 +226,117 @@ def test_generation_has_the_parameters_of_two_convolutions():
     by_hand = (3 * 5 + 5) + 2 * (9 * 5 * 5 + 5)
     trained = sum(np.prod(v.shape) for v in adapter.trainable_variables)
     assert trained == by_hand
+
+
+def columns(shape):
+    """Activations whose value is the sum of their position and channel."""
+    return np.sum(np.indices(shape), axis=0).astype("f")
+
+
+def test_grids_of_three_axes_are_resized_in_each():
+    student, teacher = (None, 4, 2, 6, 1), (None, 2, 4, 3, 1)
+    adapter = ShapeAdapter(student, teacher)
+    # Sums stay sums: axes of 4 to 2 and 6 to 3 become means of neighbours,
+    # and the middle one, from 2 to 4, goes in steps of a half.
+    depth = np.array([0.5, 2.5]).reshape(2, 1, 1)
+    height = np.array([0, 0.25, 0.75, 1]).reshape(1, 4, 1)
+    width = np.array([0.5, 2.5, 4.5]).reshape(1, 1, 3)
+    x = columns(student[1:])[None]
+    adapted, _ = adapter(x, np.zeros((1, *teacher[1:]), "f"))
+    expected = (depth + height + width)[None, ..., None]
+    np.testing.assert_allclose(adapted, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_grids_of_three_axes_not_known_beforehand_are_resized():
+    unknown = (None, None, None, None, 2)
+    adapter = ShapeAdapter(unknown, unknown)
+    spec = tf.TensorSpec(unknown)
+    adapted = tf.function(
+        lambda x, y: adapter(x, y)[0], input_signature=[spec, spec]
+    )
+    x, y = np.ones((3, 2, 4, 6, 2), "f"), np.ones((3, 4, 2, 5, 2), "f")
+    np.testing.assert_allclose(adapted(x, y), y, rtol=1e-6)
+
+
+def test_grids_of_more_axes_are_refused_where_they_differ():
+    shape, other = (None, 2, 2, 2, 2, 3), (None, 2, 2, 2, 1, 3)
+    assert ShapeAdapter(shape, shape).count_params() == 0
+    with pytest.raises(ValueError, match=r"more than 3 axes cannot be resized"):
+        ShapeAdapter(shape, other)
+
+
+@pytest.mark.parametrize("num_extra", [0, 1, 2])
+def test_tokens_of_a_teacher_become_the_grid_of_its_student(num_extra):
+    tokens = activations(2, num_extra + 6, 5)  # 2x3 after the extra ones
+    adapter = ShapeAdapter((None, 4, 6, 3), (None, num_extra + 6, 5))
+    student = activations(2, 4, 6, 3)
+    adapted, teacher = adapter(student, tokens)
+    np.testing.assert_array_equal(
+        teacher, tokens[:, num_extra:].reshape(2, 2, 3, 5)
+    )
+    assert adapted.shape == (2, 2, 3, 5)
+    blocks = student.reshape(2, 2, 2, 3, 2, 3).mean(axis=(2, 4))
+    kernel, bias = adapter.get_weights()
+    by_hand = blocks @ kernel + bias
+    np.testing.assert_allclose(adapted, by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_tokens_of_a_student_become_the_grid_of_its_teacher():
+    tokens, teacher = activations(2, 17, 3), activations(2, 4, 4, 3)
+    adapter = ShapeAdapter((None, 17, 3), (None, 4, 4, 3))
+    adapted, same = adapter(tokens, teacher)
+    np.testing.assert_array_equal(adapted, tokens[:, 1:].reshape(2, 4, 4, 3))
+    np.testing.assert_array_equal(same, teacher)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "grid"), [(7, (4, 4)), (None, (4, 4)), (16, (None, None))]
+)
+def test_tokens_that_form_no_grid_are_refused(tokens, grid):
+    with pytest.raises(ValueError, match=r"form one of its proportions") as e:
+        ShapeAdapter((None, *grid, 3), (None, tokens, 5))
+    assert f"tokens (None, {tokens}, 5), grid (None, " in str(e.value)
+
+
+@pytest.mark.parametrize("adapter", [VarianceAdapter, ProjectionWithNorm])
+def test_equal_widths_are_projected_all_the_same(adapter):
+    layer = adapter(GRID, GRID)
+    assert any(v.shape == (3, 3) for v in layer.trainable_variables)
+    assert ShapeAdapter(GRID, GRID, always_projects=True).count_params() == 12
+
+
+def test_projection_is_normalized_over_the_batch():
+    adapter = ProjectionWithNorm((None, 2), (None, 2), equal=("width",))
+    kernel, x = np.array([[1, 1], [0, 2]], "f"), activations(50, 2)
+    adapter._project.set_weights([kernel])
+    adapted, _ = adapter(x, x, training=True)
+    projected = x @ kernel
+    by_hand = projected - projected.mean(axis=0)
+    by_hand /= np.sqrt(projected.var(axis=0) + 1e-3)
+    np.testing.assert_allclose(adapted, by_hand, rtol=1e-3, atol=1e-4)
+    # Kernel, scale and shift are trained, means and variances are not.
+    assert [tuple(v.shape) for v in adapter.trainable_variables] == [
+        (2, 2),
+        (2,),
+        (2,),
+    ]
+
+
+def test_norm_outside_training_changes_nothing():
+    adapter = ProjectionWithNorm(GRID, GRID)
+    x = batch_of(GRID)
+    before = adapter.get_weights()
+    np.testing.assert_array_equal(adapter(x, x)[0], adapter(x, x)[0])
+    for old, new in zip(before, adapter.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    adapter(x, x, training=True)
+    assert any(
+        np.any(old != new)
+        for old, new in zip(before, adapter.get_weights(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("teacher", [(None, 5), (None, 2, 2, 2, 2, 3)])
+def test_masked_generation_without_a_grid_it_can_convolve_is_refused(teacher):
+    with pytest.raises(ValueError, match="needs a grid of 1 to 3 axes"):
+        MaskedGenerationAdapter(teacher, teacher)

@@ -1,11 +1,16 @@
 import logging
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from kd_tf import Distiller, LossTerm, build_model
 from kd_tf.distillation.bound_loss import BoundLoss
 from kd_tf.distillation.loss_table import LOSSES
+from kd_tf.distillation.taps import Forward
 from tests.distillation.cases import models
+from tests.distillation.test_distiller_weights import masking
 
 
 def cnn(filters):
@@ -51,3 +56,28 @@ def test_adapter_is_that_of_the_spec():
         bound_loss = BoundLoss(loss_term, models()[0], teacher=models()[1])
         [adapter] = bound_loss.adapters
         assert type(adapter) is LOSSES[name].load_adapter()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_custom_loss_gets_the_mask_and_the_mode(training):
+    got = []
+
+    def noting(student, teacher, mask, training=None):
+        got.extend([mask, training])
+        return tf.zeros(tf.shape(student)[:1])
+
+    x = np.array([[[1.0] * 4, [0.0] * 4]], "f")
+    pair = masking(0), masking(1)
+    bound_loss = BoundLoss(LossTerm(noting), pair[0], teacher=pair[1])
+    student, teacher = (Forward(model(x), {}, training) for model in pair)
+    bound_loss.loss(student, teacher, y=None, sample_weight=None, step=0)
+    assert np.array(got[0]).tolist() == [[True, False]]
+    assert got[1] is training
+    # Outputs without padding have no mask.
+    bound_loss.loss(
+        *(Forward(keras.ops.zeros((1, 3)), {}, training),) * 2,
+        y=None,
+        sample_weight=None,
+        step=0,
+    )
+    assert got[2] is None

@@ -249,3 +249,36 @@ def test_gates_are_no_stages_and_reshaped_outputs_are_outputs():
         ("gated_2", "gated_2"),
         ("pool", "pool"),
     ]
+
+
+def test_models_without_a_graph_are_refused_with_paths_to_name():
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.blocks = [layers.Dense(2), layers.Dense(3)]
+
+        def call(self, x):
+            return self.blocks[1](self.blocks[0](x))
+
+    for models in ((Subclassed(), mlp([4])), (mlp([4]), Subclassed())):
+        with pytest.raises(
+            ValueError, match=r"cannot be paired automatically.*Name the pairs"
+        ) as raised:
+            propose_pairs(*models)
+        assert "such as blocks/0, blocks/1" in str(raised.value)
+        assert "Received: pairs='auto', Subclassed" in str(raised.value)
+
+
+def test_sequential_model_without_inputs_is_refused():
+    model = keras.Sequential([layers.Dense(2, name="hidden"), layers.Dense(3)])
+    with pytest.raises(ValueError, match=r"built on their inputs.*Sequential"):
+        propose_pairs(mlp([4]), model)
+
+
+def test_channels_first_are_refused():
+    inputs = keras.Input((3, 8, 8))
+    x = layers.Conv2D(4, 3, data_format="channels_first", name="conv")(inputs)
+    x = layers.GlobalAveragePooling2D(data_format="channels_first")(x)
+    model = keras.Model(inputs, layers.Dense(5)(x))
+    with pytest.raises(ValueError, match="'conv' returns its channels first"):
+        propose_pairs(model, cnn([4]))

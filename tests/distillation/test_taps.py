@@ -105,28 +105,196 @@ def test_activations_cost_no_further_pass(in_graph):
     assert int(counter.passes) == 3
 
 
-@pytest.mark.parametrize("shared", ["layer", "model"])
-def test_layer_called_twice_is_refused(shared):
+def twice(shared):
     inner = functional("twice")
-    part = inner if shared == "model" else layers.ReLU(name="again")
+    part = inner if shared == "model" else layers.ReLU(0.5, name="again")
     inputs = keras.Input((6, 6, 3))
-    model = keras.Model(inputs, part(part(inputs)))
+    return keras.Model(inputs, part(part(inputs))), part
+
+
+@pytest.mark.parametrize("shared", ["layer", "model"])
+def test_layer_called_twice_asks_for_the_call(shared):
+    model, _ = twice(shared)
     path = "twice/relu" if shared == "model" else "again"
-    with pytest.raises(ValueError, match=r"cannot be tapped.*2 calls"):
+    with pytest.raises(
+        ValueError, match=rf"Choose a call: '{path}#0' to '{path}#1'.*2 calls"
+    ):
         Tapped(model, [path])(images(), training=False)
 
 
-def test_layer_that_gives_several_tensors_is_refused():
+def test_calls_of_a_layer_are_told_apart():
+    model, part = twice("model")
+    x = images()
+    paths = ["twice#0", "twice#1", "twice/conv1#1", "twice#-1"]
+    activations = Tapped(model, paths)(x, training=False).activations
+    assert list(activations) == paths
+    same(activations["twice#0"], part(x))
+    same(activations["twice#1"], part(part(x)))
+    same(activations["twice#-1"], part(part(x)))
+    same(activations["twice/conv1#1"], part.get_layer("conv1")(part(x)))
+
+
+def test_call_that_is_not_made_is_refused():
+    model, _ = twice("layer")
+    with pytest.raises(ValueError, match=r"'again#2'.*2 calls"):
+        Tapped(model, ["again#2"])(images(), training=False)
+
+
+def test_layer_that_is_not_called_is_refused():
+    class Partly(Subclassed):
+        def __init__(self):
+            super().__init__()
+            self.idle = layers.ReLU()
+
+    with pytest.raises(ValueError, match=r"'idle'.*calls in this mode.*0 cal"):
+        Tapped(Partly(), ["idle"])(np.ones((2, 4), "f"), training=False)
+
+
+def lstm():
     inputs = keras.Input((5, 3))
     outputs, *_ = layers.LSTM(2, return_state=True, name="lstm")(inputs)
-    model = keras.Model(inputs, layers.Dense(2)(outputs))
-    with pytest.raises(ValueError, match=r"'lstm'.*1 calls, a (tuple|list)"):
-        Tapped(model, ["lstm"])(np.ones((2, 5, 3), "f"), training=False)
+    return keras.Model(inputs, layers.Dense(2)(outputs))
 
 
-def test_layers_of_a_subclassed_model_are_refused():
-    with pytest.raises(ValueError, match="Received: Subclassed without"):
-        Tapped(Subclassed(), ["dense"])
+def test_layer_with_several_outputs_asks_for_one():
+    with pytest.raises(
+        ValueError, match=r"Choose an output: lstm:0, lstm:1, lstm:2. Received"
+    ):
+        Tapped(lstm(), ["lstm"])(np.ones((2, 5, 3), "f"), training=False)
+
+
+def test_outputs_of_a_layer_are_told_apart():
+    model, x = lstm(), np.ones((2, 5, 3), "f")
+    expected = model.get_layer("lstm")(x)
+    paths = ["lstm:0", "lstm:2", "lstm#0:1"]
+    activations = Tapped(model, paths)(x, training=False).activations
+    for path, i in zip(paths, (0, 2, 1), strict=True):
+        same(activations[path], expected[i])
+    assert activation_shapes(model, ["lstm:2"]) == {"lstm:2": (None, 2)}
+
+
+def test_output_by_its_key():
+    class Two(layers.Layer):
+        def call(self, x):
+            return {"double": 2 * x, "half": x / 2}
+
+    inputs = keras.Input((3,))
+    both = Two(name="two")(inputs)
+    model, x = keras.Model(inputs, both["half"]), np.ones((2, 3), "f")
+    same(seen(model, "two:double", x), 2 * x)
+    with pytest.raises(ValueError, match=r"two:double, two:half. Received"):
+        seen(model, "two:third", x)
+
+
+class Block(layers.Layer):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.conv = layers.Dense(2, activation="relu")
+
+    def call(self, x):
+        return self.conv(x)
+
+
+class Encoder(keras.Model):
+    """Layers in attributes, lists and dicts, and in layers of these."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(2)
+        self.blocks = [Block(), Block()]
+        self.heads = {"a": layers.Dense(1, name="head_of_a")}
+        self.nested = Subclassed()
+        self.stem = keras.Sequential([layers.Dense(3, name="first")])
+
+    def call(self, x):
+        x = self.dense(self.stem(x))
+        for block in self.blocks:
+            x = block(x)
+        return self.heads["a"](self.nested(x))
+
+
+def test_layers_of_a_subclassed_model_are_attributes():
+    model, x = Encoder(), np.ones((2, 4), "f")
+    paths = [
+        "stem/first",
+        "blocks/0",
+        "blocks/0/conv",
+        "blocks/1/conv",
+        "nested/dense",
+        "heads/a",
+        "head_of_a",
+    ]
+    forward = Tapped(model, paths)(x, training=False)
+    assert list(forward.activations) == paths
+    x = model.dense(model.stem(x))
+    first = model.blocks[0](x)
+    same(forward.activations["blocks/0"], first)
+    same(forward.activations["blocks/0/conv"], first)
+    second = model.blocks[1](first)
+    same(forward.activations["blocks/1/conv"], second)
+    same(forward.activations["nested/dense"], model.nested(second))
+    same(forward.activations["heads/a"], forward.outputs)
+    same(forward.activations["head_of_a"], forward.outputs)
+
+
+def test_layer_inside_a_custom_layer_of_a_functional_model():
+    inputs = keras.Input((4,))
+    block = Block(name="block")
+    model = keras.Model(inputs, layers.Dense(2, name="conv1")(block(inputs)))
+    x = np.ones((2, 4), "f")
+    same(seen(model, "block/conv", x), block(x))
+    same(seen(model, "conv", x), block(x))  # the end of one path alone
+    assert activation_shapes(model, ["block/conv"]) == {"block/conv": (None, 2)}
+
+
+def test_end_that_several_layers_share_is_refused():
+    with pytest.raises(ValueError, match="Allowed: blocks/0/conv, blocks/1/co"):
+        Tapped(Encoder(), ["conv"])
+
+
+def test_layer_of_a_subclassed_model_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match=r"no layer 'blocks/0/cov'.*ocks/0/co"):
+        Tapped(Encoder(), ["blocks/0/cov"])
+    with pytest.raises(ValueError, match="call it on a batch first"):
+        Tapped(Encoder(), ["zzz"])
+
+
+def test_shapes_in_a_subclassed_model_are_known_after_its_first_call():
+    model, paths = Encoder(), ["blocks/1/conv", "heads/a"]
+    with pytest.raises(ValueError, match="Call it once on a batch"):
+        activation_shapes(model, paths)
+    model(np.ones((2, 4), "f"))
+    assert activation_shapes(model, paths) == {
+        "blocks/1/conv": (None, 2),
+        "heads/a": (None, 1),
+    }
+
+
+def test_layer_inside_a_loop_is_refused():
+    inputs = keras.Input((5, 3))
+    model = keras.Model(inputs, layers.GRU(2, name="gru")(inputs))
+    run = tf.function(
+        lambda x: Tapped(model, ["gru/cell#0"])(x, training=False).activations
+    )
+    with pytest.raises(ValueError, match=r"'gru/cell#0'.*inside a loop"):
+        run(tf.ones((2, 5, 3)))
+
+
+@pytest.mark.parametrize("path", ["conv", "relu", "norm"])
+def test_channels_first_are_refused(path):
+    inputs = keras.Input((3, 8, 8))
+    x = layers.Conv2D(4, 3, data_format="channels_first", name="conv")(inputs)
+    x = layers.ReLU(name="relu")(x)
+    x = layers.BatchNormalization(axis=1, name="norm")(x)
+    x = layers.Permute((2, 3, 1), name="last")(x)
+    average = layers.GlobalAveragePooling2D(name="average")(x)
+    model = keras.Model(inputs, average)
+    with pytest.raises(ValueError, match=rf"'{path}' returns its channels fir"):
+        activation_shapes(model, [path])
+    assert activation_shapes(model, ["last", "average"]) == {
+        "last": (None, 6, 6, 4),
+        "average": (None, 4),
+    }
 
 
 def test_subclassed_model_runs_where_no_layer_is_wanted():

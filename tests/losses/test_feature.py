@@ -80,6 +80,19 @@ def test_battery_holds_every_loss_between_layers():
     assert set(names) <= set(LOSSES)
 
 
+def test_losses_whose_papers_always_project_the_student():
+    shape = (None, 4, 4, 3)
+    projected = {
+        name
+        for name, spec in loss_table.LOSSES.items()
+        if spec.takes_pairs
+        and spec.load_adapter()(shape, shape, equal=()).count_params() >= 9
+    }
+    always = {"variational_information", "inter_channel"}
+    # Masked generation has two convolutions at any width.
+    assert projected == {*always, "masked_generation"}
+
+
 def over(table):
     return pytest.mark.parametrize("loss", table.values(), ids=table)
 
@@ -255,19 +268,27 @@ def test_variance_is_learned_toward_the_squared_error():
     assert slope(8.0) > 1e-3
 
 
-def test_inter_channel_loss_matches_the_cosines_channel_by_channel():
+def test_inter_channel_loss_matches_the_sum_done_by_hand():
+    # Products over two positions: student [[5, 5], [5, 5]], whose rows are
+    # (1, 1) / sqrt(2); teacher [[9, 0], [0, 4]], whose rows are unit vectors.
+    # Each row is 2 - 2 / sqrt(2) apart, squared.
+    student = np.array([[[1, 1], [2, 2]]], "f")
+    teacher = np.array([[[3, 0], [0, 2]]], "f")
+    np.testing.assert_allclose(
+        inter_channel_loss(student, teacher), [2 - np.sqrt(2)], rtol=1e-5
+    )
+
+
+def test_inter_channel_loss_normalizes_rows_as_the_authors_do():
+    def rows_of_length_one(x):
+        return np.array([length_one(row) for row in x.T @ x])
+
     def formula(student, teacher):
-        total = 0
-        for i in range(6):
-            for j in range(6):
-                ours, theirs = (
-                    length_one(x[:, i]) @ length_one(x[:, j])
-                    for x in (student, teacher)
-                )
-                total += (ours - theirs) ** 2
-        return total / 36
+        apart = rows_of_length_one(student) - rows_of_length_one(teacher)
+        return np.sum(apart**2) / 6
 
     student, teacher = activations(0), activations(1, (5, 2, 7, 6))
+    student[..., 0] *= 5  # a strong channel tells rows from cosines
     np.testing.assert_allclose(
         inter_channel_loss(student, teacher),
         by_example(formula, student, teacher),

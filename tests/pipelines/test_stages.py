@@ -141,7 +141,7 @@ def test_distill_records_a_diagnosis_of_its_first_step(run_stage):
         "student_loss": 1.0,
         "soft_targets_loss": 0.0,
     }
-    assert "soft_targets_loss has 0.00% of the gradient" in "".join(
+    assert "`student_weight` is 1 now: soft_targets_loss" in "".join(
         diagnosis.findings
     )
     assert "student_loss 100.0%" in diagnosis.summary
