@@ -85,11 +85,11 @@ def parse_function(name: str) -> ast.FunctionDef | None:
 
 @functools.cache
 def _parse(path: str) -> ast.Module:
-    with open(path, encoding="utf-8") as file:
-        try:
-            return ast.parse(file.read())
-        except SyntaxError:
-            return ast.Module(body=[], type_ignores=[])
+    try:
+        with open(path, "rb") as file:
+            return ast.parse(file.read())  # which heeds its coding cookie
+    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError):
+        return ast.Module(body=[], type_ignores=[])
 
 
 def _method(definition: ast.ClassDef, name: str) -> ast.FunctionDef | None:

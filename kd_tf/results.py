@@ -354,9 +354,19 @@ class Results:
 def to_json(record: Any, *, indent: int | None = None) -> str:
     """Writes a record, or a list or dict of records, as JSON.
 
-    NaN and infinity are written as `NaN` and `Infinity`, which Python reads.
+    NaN and infinity are written as `NaN` and `Infinity`, which Python reads;
+    what no text can hold, such as half a file name, as a question mark.
     """
-    return json.dumps(record, default=dataclasses.asdict, indent=indent)
+    text = json.dumps(
+        record, default=_to_plain, indent=indent, ensure_ascii=False
+    )
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _to_plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value.tolist()  # of NumPy
 
 
 def from_json(kind: type[R], text: str) -> R:

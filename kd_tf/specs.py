@@ -12,6 +12,7 @@ import collections.abc
 import dataclasses
 import difflib
 import functools
+import inspect
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
@@ -202,10 +203,18 @@ def _names() -> dict[str, Any]:
     return {
         # Types alone: to read an annotation must not run anything.
         **{n: t for n, t in vars(builtins).items() if isinstance(t, type)},
-        **vars(collections.abc),
-        **vars(typing),
-        **{n: v for n, v in vars(ranges).items() if not n.startswith("_")},
-        "ranges": ranges,
+        **_public(collections.abc),
+        **_public(typing),
+        **_public(ranges),
         # Last, for modules have builtins of their own.
         "__builtins__": {},
+    }
+
+
+def _public(module: Any) -> dict[str, Any]:
+    """Names of a module but for other modules, which lead everywhere."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
     }

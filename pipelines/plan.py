@@ -123,9 +123,10 @@ def key_of(
         outcomes: {name of a finished stage: hash of its outcome}.
     """
     key = _values(stage, config)
-    for keys, path, _ in paths_in(config):
+    for keys, path, must_exist in paths_in(config):
         name = ".".join(keys)
-        if keys[0] in stage.reads and os.path.exists(path):
+        is_there = os.path.exists if must_exist else os.path.isfile
+        if keys[0] in stage.reads and is_there(path):
             # What lies there counts, not where it lies.
             key[f"file {name}"] = _hash(path)
             _drop(key, name)
@@ -168,7 +169,8 @@ def _paths_of_own_arguments(
     for name, value in key.items():
         if name.endswith(".args") and isinstance(value, dict):
             for argument, text in value.items():
-                if isinstance(text, str) and os.path.exists(text):
+                # Folders may be caches that the function itself writes to.
+                if isinstance(text, str) and os.path.isfile(text):
                     yield f"{name}.{argument}", text
 
 

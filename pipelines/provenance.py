@@ -8,9 +8,9 @@ import os
 import platform
 import subprocess
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from kd_tf import __version__
+import kd_tf
 from kd_tf.edge.benchmarking import machine
 from kd_tf.entry_points import find_source
 from kd_tf.results import Environment
@@ -51,7 +51,7 @@ def versions(*, with_data: bool = False) -> dict[str, str]:
     """
     packages = (*_PACKAGES, *(_PACKAGES_OF_DATA if with_data else ()))
     installed = {name: importlib.metadata.version(name) for name in packages}
-    return {"kd_tf": __version__, **installed}
+    return {"kd_tf": kd_tf.__version__, **installed}
 
 
 def environment() -> Environment:
@@ -85,62 +85,97 @@ def source_hash(function: str) -> str | None:
     if find_source(module) is None:
         return None
     sha256 = hashlib.sha256()
-    for name in sorted(_reached((module,))):
-        path = find_source(name)
-        if path is not None:
+    for name in sorted(_reached(module)):
+        for path in _files_of(name):
             sha256.update(f"{name}\0".encode())
             sha256.update(_content(path))
     return sha256.hexdigest()
 
 
-def _reached(modules: Iterable[str]) -> set[str]:
-    """Modules, and all that they lead to by import."""
+def _reached(root: str) -> set[str]:
+    """A module, and all that it leads to by import, packages included."""
+    own = _folder_of(root)
     reached: set[str] = set()
-    waiting = list(modules)
+    waiting = [root]
     while waiting:
         module = waiting.pop()
-        if module not in reached:
-            reached.add(module)
-            waiting.extend(_imported_by(module))
+        if module in reached or not (module == root or _counts(module, own)):
+            continue
+        reached.add(module)
+        waiting.extend(_imported_by(module))
+        package = module.rpartition(".")[0]
+        if package:
+            waiting.append(package)  # its `__init__.py` runs first
     return reached
+
+
+def _folder_of(module: str) -> str:
+    """The folder that a module's outermost package lies in."""
+    path = os.path.abspath(find_source(module) or "")
+    depth = module.count(".") + path.endswith("__init__.py")
+    for _ in range(depth + 1):
+        path = os.path.dirname(path)
+    return os.path.join(path, "")
+
+
+def _files_of(module: str) -> list[str]:
+    """Source of a module, and the templates of a package."""
+    path = find_source(module)
+    if path is None:
+        return []
+    folder, name = os.path.split(path)
+    if name != "__init__.py":
+        return [path]
+    files = sorted(os.listdir(folder))
+    templates = [f for f in files if f.endswith((".html", ".md"))]
+    return [path, *(os.path.join(folder, f) for f in templates)]
 
 
 @functools.cache
 def _imported_by(module: str) -> tuple[str, ...]:
-    """Modules that count, of those a module imports anywhere in its code."""
+    """Names of what a module imports anywhere in its code."""
     path = find_source(module)
     if path is None:
         return ()
     try:
         tree = ast.parse(_content(path))
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
     package = module
     if os.path.basename(path) != "__init__.py":
         package = module.rpartition(".")[0]
-    names = dict.fromkeys(_import_names(tree, package))
-    return tuple(name for name in names if _counts(name))
+    return tuple(dict.fromkeys(_import_names(tree, package)))
 
 
 def _import_names(tree: ast.Module, package: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Attribute):
+            # `kd_tf.name`, where the package was imported as a whole.
+            if isinstance(node.value, ast.Name) and node.value.id == "kd_tf":
+                yield kd_tf._MODULES.get(node.attr, "")
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 outer = package.split(".")[: 1 - node.level or None]
                 base = ".".join([*outer, *filter(None, [node.module])])
             yield base
+            if base == "kd_tf":
+                yield from (
+                    kd_tf._MODULES.get(alias.name, "") for alias in node.names
+                )
             # What is imported from a package may be a module of it.
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def _counts(module: str) -> bool:
+def _counts(module: str, own: str) -> bool:
+    """Whether a module is ours, or lies beside the one that was asked for."""
     if module.partition(".")[0] in ("kd_tf", "pipelines"):
         return module.startswith(_OURS) and find_source(module) is not None
-    path = find_source(module)
-    return path is not None and not os.path.abspath(path).startswith(_INSTALLED)
+    path = os.path.abspath(find_source(module) or "")
+    is_installed = "-packages" in path or path.startswith(_INSTALLED)
+    return path.startswith(own) and not is_installed
 
 
 @functools.cache

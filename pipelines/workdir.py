@@ -21,6 +21,8 @@ from typing import Any
 
 import filelock
 
+_KEYS = {"key", "artefacts", "result", "seconds"}  # of a record
+
 
 class FolderInUseError(RuntimeError):
     """Another run is at work in the same folder."""
@@ -128,11 +130,13 @@ class Workdir:
     def record(self, stage: str) -> dict[str, Any] | None:
         """The record of a finished stage, or None."""
         try:
-            with open(self.file(_record_name(stage))) as file:
+            path = self.file(_record_name(stage))
+            with open(path, encoding="utf-8") as file:
                 record = json.load(file)
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):
             return None
-        return record if record.keys() >= {"key", "artefacts"} else None
+        is_whole = isinstance(record, dict) and record.keys() >= _KEYS
+        return record if is_whole else None
 
     def finished(self, stage: str) -> dict[str, Any]:
         """The record of a stage that is known to be finished.

@@ -67,10 +67,11 @@ class Section(BaseModel):
 
         Those whose default only the function knows are left to it.
         """
+        values = {name: getattr(self, name) for name in arguments}
         return {
-            name: _plain(getattr(self, name))
-            for name, argument in arguments.items()
-            if argument.default is not COMPUTED or name in self.model_fields_set
+            name: _plain(value)
+            for name, value in values.items()
+            if value is not None or arguments[name].default is not COMPUTED
         }
 
 
@@ -129,9 +130,21 @@ def section_of(
         for name, argument in arguments.items()
         if name not in base.model_fields
     }
+    for name in fields:
+        if name.startswith("_") or name in dir(base):
+            raise ValueError(
+                f"argument '{name}' of '{title}' cannot be a key of a config. "
+                f"Give it another name. Received: {name}"
+            )
     for key, value in (fixed or {}).items():
         fields[key] = typing.Literal[value], base.model_fields[key]
-    return create_model(title, __base__=base, **fields)
+    try:
+        return create_model(title, __base__=base, **fields)
+    except Exception:  # of types that only Python can make values of
+        anything: dict[str, Any] = {
+            key: (Any, field) for key, (_, field) in fields.items()
+        }
+        return create_model(title, __base__=base, **anything)
 
 
 def _field(argument: Argument, *, as_ramps: bool) -> tuple[Any, Any]:

@@ -7,6 +7,7 @@ import functools
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from kd_tf.data.sources import SOURCES, SourceSpec
 from kd_tf.ranges import Count
@@ -130,7 +131,51 @@ class Data(_Splitting):  # type: ignore[valid-type, misc]
         }
 
 
-class OwnData(Data):
+class _Named(Data):
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_are_of_the_source(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        kept = dict(values)
+        for key, value in values.items():
+            field = cls.model_fields.get(key)
+            if value is None and _turns_off(key, field):
+                del kept[key]
+            elif field is None:
+                _refuse_key_of_another_source(key, values["source"])
+        return kept
+
+
+def _turns_off(key: str, field: Any) -> bool:
+    """Whether null means that a key was not given."""
+    if field is None:
+        return bool(_owners(key))
+    return not field.is_required() and field.default is not None
+
+
+def _owners(key: str) -> list[str]:
+    """Sources that have a key."""
+    if key == "args":
+        return ["'package.module:function'"]
+    return [f"'{n}'" for n, spec in SOURCES.items() if key in spec.arguments]
+
+
+def _refuse_key_of_another_source(key: str, source: str) -> None:
+    if _owners(key):
+        raise PydanticCustomError(
+            "unknown_key",
+            "unknown key",
+            {
+                "key": key,
+                "problem": f"data: the key '{key}' is for source "
+                f"{' or '.join(_owners(key))} alone. Received: source "
+                f"{source!r}",
+            },
+        )
+
+
+class OwnData(_Named):
     """A source of the user's own: a function that returns a `Source`."""
 
     source: Annotated[str, Field(pattern=":")]
@@ -142,10 +187,10 @@ class OwnData(Data):
 def choose_source(given: dict[str, Any]) -> type[Data]:
     """The section of the source that a dict names."""
     name = given.get("source")
-    if not isinstance(name, str):
-        return Data
+    if not isinstance(name, str) or (name not in SOURCES and ":" not in name):
+        return _Unknown
     if name not in SOURCES:
-        return OwnData if ":" in name else _Unknown
+        return OwnData
     return data_section(name, SOURCES[name])
 
 
@@ -155,40 +200,13 @@ def data_section(name: str, spec: SourceSpec) -> type[Data]:
     return section_of(name, spec.arguments, base=_Named, fixed={"source": name})
 
 
-class _Named(Data):
-    @model_validator(mode="before")
-    @classmethod
-    def _keys_are_of_the_source(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        kept = dict(values)
-        for key in values.keys() - cls.model_fields.keys():
-            owners = [
-                f"'{name}'"
-                for name, spec in SOURCES.items()
-                if key in spec.arguments
-            ]
-            if key == "args":
-                owners = ["'package.module:function'"]
-            if not owners:
-                continue
-            if values[key] is None:
-                del kept[key]  # another source's key, turned off
-                continue
-            raise ValueError(
-                f"the key '{key}' is for source {' or '.join(owners)} alone. "
-                f"Received: source '{values['source']}'"
-            )
-        return kept
-
-
 class _Unknown(Data):
     """Of a name that is in no table: the name is what gets reported."""
 
     @model_validator(mode="before")
     @classmethod
-    def _name_alone(cls, values: Any) -> Any:
-        return {"source": values["source"]}
+    def _without_keys_of_sources(cls, values: Any) -> Any:
+        return {k: v for k, v in values.items() if not _owners(k)}
 
 
 def _all_sources() -> list[type[Section]]:

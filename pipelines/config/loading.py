@@ -13,6 +13,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from pipelines.config.base import Section, path_mark
 from pipelines.config.schema import Config
 
+# What ruamel raises of tags and numbers that it cannot read, too.
+_NOT_YAML = (YAMLError, ValueError, KeyError, RecursionError)
 _RENAMED = {
     "data.validation_share": "validation_fraction",
     "data.test_share": "test_fraction",
@@ -46,7 +48,14 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
         _set(tree, keys, value, override)
         came_from[keys] = f"--set {override}"
     try:
-        config = Config.model_validate(_plain(tree))
+        plain = _plain(tree)
+    except RecursionError as error:
+        raise ConfigError(
+            f"{path}:1: the config is nested too deeply, or refers to itself. "
+            "Write it without such references. Received: a recursion"
+        ) from error
+    try:
+        config = Config.model_validate(plain)
     except pydantic.ValidationError as error:
         # A misspelt key explains the missing one, not the other way round.
         first = min(error.errors(), key=lambda e: e["type"] != "unknown_key")
@@ -88,16 +97,19 @@ def paths_in(section: Section) -> Iterator[tuple[tuple[str, ...], str, bool]]:
 
 
 def _with_absolute_paths(config: Config) -> Config:
-    tree = config.model_dump()
-    for keys, path, must_exist in paths_in(config):
+    for keys, path, must_exist in list(paths_in(config)):
         absolute = os.path.abspath(os.path.expanduser(path))
-        if must_exist or os.path.exists(absolute):
-            *outer, last = keys
-            section = tree
-            for key in outer:
-                section = section[key]
-            section[last] = absolute
-    return Config.model_validate(tree)
+        if must_exist or os.path.isfile(absolute):
+            config = _replaced(config, keys, absolute)
+    return config
+
+
+def _replaced(section: Any, keys: Sequence[str], value: str) -> Any:
+    """A copy of a section with another value in one place."""
+    key, *inner = keys
+    if inner:
+        value = _replaced(getattr(section, key), inner, value)
+    return section.model_copy(update={key: value})
 
 
 def _read(path: str) -> Any:
@@ -109,9 +121,9 @@ def _read(path: str) -> Any:
         raise ConfigError(
             f"{path} cannot be read. Give a YAML file. Received: {reason}"
         ) from error
-    except YAMLError as error:
+    except _NOT_YAML as error:
         mark = getattr(error, "problem_mark", None)
-        problem = str(error).splitlines()[0]
+        problem = (str(error).splitlines() or [type(error).__name__])[0][:200]
         if isinstance(error, MarkedYAMLError):
             problem = error.problem
         raise ConfigError(
@@ -137,7 +149,7 @@ def _parse_override(override: str) -> tuple[tuple[str, ...], Any]:
         )
     try:
         value = YAML(typ="safe").load(text)
-    except YAMLError as error:
+    except _NOT_YAML as error:
         raise ConfigError(
             "The value of an override cannot be read. Write YAML. "
             f"Received: --set {override}"
@@ -148,7 +160,7 @@ def _parse_override(override: str) -> tuple[tuple[str, ...], Any]:
 def _set(tree: Any, keys: tuple[str, ...], value: Any, override: str) -> None:
     for i, key in enumerate(keys):
         if isinstance(tree, list):
-            if not key.isdigit() or int(key) >= len(tree):
+            if not (key.isascii() and key.isdigit()) or int(key) >= len(tree):
                 raise ConfigError(
                     f"--set {override}: '{keys[i - 1]}' has no entry {key}. "
                     f"Allowed: 0 to {len(tree) - 1}. Received: "
@@ -194,6 +206,8 @@ def _explain(
         loc = (context["section"],)
     if error["type"] == "unknown_key":
         where = _where((*loc, context["key"]), tree, path, came_from)
+        if "problem" in context:
+            return f"{where}: {context['problem']}"
         return f"{where}: {_unknown_key(loc, **context)}"
     return f"{_where(loc, tree, path, came_from)}: {_problem(error, loc)}"
 

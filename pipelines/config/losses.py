@@ -129,10 +129,10 @@ _NOT_ARGUMENTS = {"name", "weight", "pairs", "transform", "args"}
 def choose_loss(given: dict[str, Any]) -> type[Loss]:
     """The section of the loss that a dict names."""
     name = given.get("name")
-    if not isinstance(name, str):
-        return Loss
+    if not isinstance(name, str) or (name not in LOSSES and ":" not in name):
+        return _Unknown
     if name not in LOSSES:
-        return OwnLoss if ":" in name else _Unknown
+        return OwnLoss
     return loss_section(name, LOSSES[name])
 
 
@@ -161,7 +161,7 @@ class _Unknown(Loss):
     @model_validator(mode="before")
     @classmethod
     def _name_alone(cls, values: Any) -> Any:
-        return {"name": values["name"]}
+        return {key: values[key] for key in values if key in Loss.model_fields}
 
 
 def _all_losses() -> list[type[Section]]:

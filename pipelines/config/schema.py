@@ -190,8 +190,17 @@ def choose_pass(given: dict[str, Any]) -> type[Prune]:
     if not isinstance(method, str) or (
         method not in PASSES and ":" not in method
     ):
-        return Prune
+        return _UnknownPass
     return pass_section(PASSES.find(method))
+
+
+class _UnknownPass(Prune):
+    """Of a name that is in no table: the name is what gets reported."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, values: Any) -> Any:
+        return {key: values[key] for key in values if key in Prune.model_fields}
 
 
 @functools.cache
@@ -295,6 +304,11 @@ def labels_section(task: str) -> type[Section]:
     return section_of("Labels", arguments, base=Section)
 
 
+def _label_keys() -> set[str]:
+    """Keys that `labels` has for some task."""
+    return {key for task in TASKS for key in labels_section(task).model_fields}
+
+
 # The task, another key, chooses; see `Config`.
 AnyLabels = Annotated[
     Section,
@@ -365,9 +379,18 @@ class Config(Section):
     @field_validator("labels", mode="before")
     @classmethod
     def _labels_of_the_task(cls, labels: Any, info: Any) -> Any:
-        if "task" not in info.data or not isinstance(labels, dict):
+        if not isinstance(labels, dict):
             return labels
-        return labels_section(info.data["task"]).model_validate(labels)
+        if "task" not in info.data:
+            return Section()  # the task is what gets reported
+        section = labels_section(info.data["task"])
+        # A weight of 0 asks for nothing, whatever the task.
+        asked = {
+            key: value
+            for key, value in labels.items()
+            if value != 0 or isinstance(value, bool) or key not in _label_keys()
+        }
+        return section.model_validate(asked)
 
     @model_validator(mode="before")
     @classmethod

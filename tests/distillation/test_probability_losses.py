@@ -102,7 +102,7 @@ def test_an_output_of_probabilities_may_have_such_a_loss():
         losses.CategoricalCrossentropy(from_logits=True),
         "keras.losses:kl_divergence",
     ],
-    ids=str,
+    ids=lambda loss: getattr(loss, "__name__", type(loss).__name__),
 )
 def test_as_distillation_losses_they_are_refused(loss):
     with pytest.raises(ValueError, match="Use 'soft_targets'") as raised:

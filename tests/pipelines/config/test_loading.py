@@ -104,7 +104,7 @@ WRONG = [
     ),
     (
         ("source: digits", "source: digits\n  manual_dir: x"),
-        "FILE:2: data: the key 'manual_dir' is for source 'tfds' alone. "
+        "FILE:4: data: the key 'manual_dir' is for source 'tfds' alone. "
         "Received: source 'digits'",
     ),
     (
