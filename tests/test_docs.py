@@ -195,12 +195,12 @@ def test_students_teach_each_other(names):
 
 def test_own_projector_is_trained_along(names, capsys):
     run("A projector of your own", names)
-    # A kernel of 2 x 4, and scale and offset of the normalization.
-    assert printed(capsys) == [2 * 4 + 4 + 4]
+    # From 2 channels to 8, and to the 4 of the teacher.
+    assert printed(capsys) == [(2 * 8 + 8) + (8 * 4 + 4)]
     assert_falls(names["history"], "loss", "hint_loss")
     distiller, student = names["distiller"], names["student"]
     own = len(distiller.trainable_variables) - len(student.weights)
-    assert own == 3
+    assert own == 4
 
 
 def test_each_loss_learns_from_its_own_teacher(names):

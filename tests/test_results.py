@@ -1,6 +1,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 
 from kd_tf.results import (
@@ -73,3 +74,10 @@ def test_the_model_of_a_file_is_what_it_was_made_from():
     assert made.model_of("packed").name == "small"
     assert made.model_of("small").name == "small"
     assert made.variant("file").made_from == "small"
+
+
+def test_half_a_character_and_numbers_of_numpy_are_written():
+    costs = CostRecord(np.int64(1), 2, np.float32(0.5), 0.6, 7.0, "caf\udce9")
+    again = from_json(CostRecord, to_json(costs))
+    assert (again.size_bytes, again.p50_ms) == (1, 0.5)
+    assert again.machine == "caf?"

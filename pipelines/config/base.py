@@ -165,6 +165,8 @@ def _field(argument: Argument, *, as_ramps: bool) -> tuple[Any, Any]:
             default=None,
             description=f"{argument.description} By default the function's.",
         )
+    if default is None:
+        kind = kind | None  # which its author may have left out
     return kind, Field(
         default=... if default is REQUIRED else default,
         description=argument.description,

@@ -157,6 +157,58 @@ def source_is_read_again():
     provenance._imported_by.cache_clear()
 
 
+WAYS = {
+    "by name": "from kd_tf import soft_target_loss\ndef loss(s, t): ...",
+    "as attribute": "import kd_tf\nloss = kd_tf.soft_target_loss",
+}
+
+
+@pytest.mark.parametrize("text", WAYS.values(), ids=WAYS)
+def test_our_code_behind_a_public_name_counts(tmp_path, monkeypatch, text):
+    from kd_tf.entry_points import find_source
+    from pipelines import provenance
+
+    (tmp_path / "through_us.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source_is_read_again()
+    path = find_source("kd_tf.losses.response")
+    assert path in files_behind("through_us:loss")
+    assert find_source("kd_tf.models.unet") not in files_behind("through_us:f")
+    assert provenance.source_hash("no_such_module:f") is None
+
+
+def files_behind(function):
+    from pipelines import provenance
+
+    module = function.partition(":")[0]
+    reached = provenance._reached(module)
+    return {path for name in reached for path in provenance._files_of(name)}
+
+
+def test_packages_count_and_installed_libraries_do_not(tmp_path, monkeypatch):
+    package = tmp_path / "outer" / "inner"
+    package.mkdir(parents=True)
+    library = tmp_path / "site-packages" / "library"
+    library.mkdir(parents=True)
+    (tmp_path / "outer" / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (library / "__init__.py").touch()
+    (package / "a.py").write_text("import library\nimport numpy\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
+    assert files_behind("outer.inner.a:f") == {
+        str(package / "a.py"),
+        str(package / "__init__.py"),
+        str(tmp_path / "outer" / "__init__.py"),
+    }
+
+
+def test_templates_of_the_pages_count():
+    files = files_behind("pipelines.stages.report")
+    assert any(path.endswith("report.html") for path in files)
+    assert any(path.endswith("report.md") for path in files)
+
+
 # Our own code: a module, and the stages whose keys its content is part of.
 CODE = {
     "kd_tf.losses.response": ["distill", "prune"],

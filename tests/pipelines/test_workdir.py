@@ -76,6 +76,15 @@ def test_harm_is_noticed(workdir, harm, name, why):
     assert workdir.reason_to_run("teach", KEY).endswith(why)
 
 
+@pytest.mark.parametrize("text", ["[]", "5", "null", '{"key": {}}', "\\xff"])
+def test_a_record_of_another_form_is_not_done(workdir, text):
+    finish(workdir)
+    with open(workdir.file("records/teach.json"), "w") as file:
+        file.write(text)
+    assert workdir.record("teach") is None
+    assert workdir.reason_to_run("teach", KEY) == "not done yet"
+
+
 def test_what_an_earlier_config_left_is_cleared_away(workdir):
     finish(workdir, names=("student.tflite", "both"))
     finish(workdir, names=("student.refused.tflite", "both"))

@@ -1,6 +1,8 @@
 import inspect
+import re
 
 import pytest
+from ruamel.yaml import YAML
 
 from kd_tf.data.sources import SOURCES
 from kd_tf.distillation.loss_table import LOSSES
@@ -442,3 +444,116 @@ def test_every_task_has_a_distillation_of_its_own(
     assert config.distill.temperature == temperature
     chosen = load_config(path, [f"task={task}", "distill.temperature=3"])
     assert chosen.distill.temperature == 3
+
+
+NAMED_FIRST = {
+    "task: clasification\nlabels: {smoothing: 0.1}\n": "no task 'clasif",
+    "prune: {method: magnitud, ramp_epochs: 1}\n": "pass 'magnitud'. Did you",
+    "data: {source: null, path: x}\n": "data.source must be text",
+    "data: {path: x, sorce: npz}\n": "no key 'sorce'. Did you mean 'source'",
+    "distill: {losses: [{name: 5, temperature: 2}]}\n": "name must be text",
+}
+
+
+@pytest.mark.parametrize("text", NAMED_FIRST)
+def test_a_wrong_name_is_reported_before_the_keys_that_depend_on_it(
+    tmp_path, text
+):
+    key = text.partition(":")[0]
+    tree = YAML(typ="safe").load(GOOD)
+    tree.pop(key, None)
+    path = tmp_path / "trial.yaml"
+    with open(path, "w") as file:
+        YAML().dump(tree, file)
+        file.write(text)
+    with pytest.raises(ConfigError, match=re.escape(NAMED_FIRST[text])):
+        load_config(path)
+
+
+UNREADABLE = {
+    "number": "seed: !!int abc",
+    "boolean": "seed: !!bool maybe",
+    "date": "seed: 2020-13-45",
+    "digits": "seed: " + "9" * 5000,
+    "nested": "seed: " + "[" * 300 + "]" * 300,
+    "recursive": "data: &a {data: *a}",
+}
+
+
+@pytest.mark.parametrize("text", UNREADABLE.values(), ids=UNREADABLE)
+def test_yaml_that_cannot_be_read_gets_one_line(tmp_path, text):
+    path = tmp_path / "trial.yaml"
+    path.write_text(f"{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(caught.value).startswith(f"{path}:1: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [
+            "data={source: image_folder, path: ., image_size: [8, 8]}",
+            "data.channels=null",
+        ],
+        ["data={source: 'mine:source', path: null, args: {a: 1}}"],
+        ["labels={dice_weight: 0}"],
+        ["task=regression", "labels={smoothing: 0}"],
+    ],
+    ids=["default", "own", "dice", "smoothing"],
+)
+def test_what_asks_for_nothing_is_taken(good, overrides):
+    config = load_config(good, overrides)
+    assert dump_config(config)
+
+
+def test_a_folder_named_as_published_weights_changes_nothing(
+    good, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "imagenet").mkdir()
+    model = "teacher={model: keras_application}"
+    assert load_config(good, [model]).teacher.arguments["weights"] == "imagenet"
+
+
+OWN_PASS = """
+import math
+from collections.abc import Iterator
+
+def computed(model, recover, *, factor: float = 1 / 3, limit=math.pi): ...
+def optional(model, recover, *, path: str = None, count: int = None): ...
+def unusual(model, recover, *, steps: Iterator[int] = (), name: range = 3): ...
+def taken(model, recover, *, spec: int = 1): ...
+"""
+
+
+@pytest.fixture
+def own_pass(tmp_path, monkeypatch):
+    (tmp_path / "own_passes.py").write_text(OWN_PASS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("computed", {}),
+        ("optional", {"path": None, "count": None}),
+        ("unusual", {"steps": (), "name": 3}),
+    ],
+)
+def test_defaults_of_own_passes_stay_theirs(
+    own_pass, good, tmp_path, name, expected
+):
+    config = load_config(good, [f"prune={{method: 'own_passes:{name}'}}"])
+    assert config.prune.arguments == expected
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(dump_config(config))
+    again = load_config(resolved)
+    assert again.prune.arguments.keys() == expected.keys()
+    assert dump_config(again) == resolved.read_text()
+
+
+def test_an_argument_that_no_key_can_have_is_refused(own_pass, good):
+    with pytest.raises(ConfigError, match="argument 'spec' of 'Prune' cannot"):
+        load_config(good, ["prune={method: 'own_passes:taken'}"])
