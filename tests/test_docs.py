@@ -10,6 +10,7 @@ from keras import ops
 
 from kd_tf import Distiller, soft_target_loss
 from tests.conftest import ROOT
+from tests.distillation.distiller_cases import evaluated
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 [IMPORTS, *BLOCKS] = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
@@ -123,9 +124,7 @@ def test_own_loss_is_averaged_with_sample_weights(names):
         by_hand.mean(), rel=1e-4
     )
     weights = np.arange(12, dtype="f")
-    logs = names["distiller"].evaluate(
-        X, Y, sample_weight=weights, verbose=0, return_dict=True
-    )
+    logs = evaluated(names["distiller"], X, Y, sample_weight=weights)
     weighted = np.sum(weights * by_hand) / 12
     assert logs["sure_loss"] == pytest.approx(weighted, rel=1e-4)
 
@@ -178,9 +177,7 @@ def test_students_teach_each_other(names):
     assert soft(*students, temperature=1) < apart
     for model, old in zip(students, before, strict=True):
         assert has_moved(values(model), old)
-    logs = names["distiller"].evaluate(
-        names["data"], verbose=0, return_dict=True
-    )
+    logs = evaluated(names["distiller"], names["data"])
     forward, backward = (
         soft(*students, temperature=1),
         soft(*students[::-1], temperature=1),
@@ -206,9 +203,7 @@ def test_own_projector_is_trained_along(names, capsys):
 def test_each_loss_learns_from_its_own_teacher(names):
     run("Two teachers", names)
     assert_falls(names["history"], "loss")
-    logs = names["distiller"].evaluate(
-        X, Y, verbose=0, return_dict=True, batch_size=4
-    )
+    logs = evaluated(names["distiller"], X, Y)
     student = names["student"]
     first = soft(student, names["teacher"])
     second = soft(student, names["other_teacher"])
@@ -222,9 +217,7 @@ def test_labels_count_where_they_are_and_the_teacher_everywhere(names):
     run("Labelled and unlabelled examples in one batch", names)
     assert_falls(names["history"], "loss")
     student, teacher = names["student"], names["teacher"]
-    logs = names["distiller"].evaluate(
-        names["data"], verbose=0, return_dict=True
-    )
+    logs = evaluated(names["distiller"], names["data"])
     assert logs["student_loss"] == pytest.approx(
         labels_alone(student), rel=1e-4
     )
@@ -240,9 +233,7 @@ def test_late_exit_teaches_the_early_one(names):
     assert_falls(names["history"], "loss", "student_loss")
     outputs = names["model"](X)
     by_hand = np.mean(soft_target_loss(outputs["early"], outputs["late"]))
-    logs = names["distiller"].evaluate(
-        names["data"], verbose=0, return_dict=True
-    )
+    logs = evaluated(names["distiller"], names["data"])
     assert logs["soft_targets_loss"] == pytest.approx(by_hand, rel=1e-4)
     saved = keras.models.load_model("early.keras")
     np.testing.assert_allclose(saved(X), outputs["early"], rtol=1e-4, atol=1e-6)
