@@ -2,7 +2,9 @@
 
     python -m benchmarks.coverage       # 10 minutes on two cores; coverage.json
 
-Needs `pip install coverage`. What runs in processes of its own is counted.
+Needs `pip install coverage`. What runs in processes of its own is counted. The
+test of a full disk fails under it, because coverage cannot write there either;
+the exit status of the tests stands in the results.
 """
 
 import collections

@@ -276,8 +276,8 @@ def test_arguments_that_cannot_be_are_refused(name, changes, message):
     ("name", "message"),
     [
         ("vgq", "no model 'vgq'.* Allowed: cnn, ds_cnn, gru, .*, or 'package"),
-        ("kd_tf:nothing", "no model 'kd_tf:nothing'. Allowed: 'package"),
-        ("os.nowhere:f", "no model 'os.nowhere:f'"),
+        ("kd_tf:nothing", "model 'kd_tf:nothing' cannot be imported"),
+        ("os.nowhere:f", "model 'os.nowhere:f' cannot be imported"),
     ],
 )
 def test_a_name_without_a_model_is_refused(name, message):
