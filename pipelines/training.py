@@ -122,11 +122,7 @@ def train(
         ],
     )
     best_epoch = checkpoint.best_epoch
-    if best_epoch is None:
-        raise ValueError(
-            "No epoch can be kept: all are before the first eligible one. "
-            f"Train longer. Received: epochs={epochs}"
-        )
+    assert best_epoch is not None  # `fit_resumably` has seen to it
     best = checkpoint.history[best_epoch]
     return TrainingRecord(
         validation_score=best[f"val_{run.task.score}"],

@@ -92,7 +92,16 @@ class ShapeAdapter(keras.layers.Layer):
         )
         if self._resizes:
             check_resizable(student_shape, self.teacher_shape)
+        self._build_more(teacher_shape)
         self.built = True
+
+    def _build_more(self, teacher_shape: Shape) -> None:
+        """Makes the further layers and weights of a subclass.
+
+        Args:
+            teacher_shape: Shape of the teacher's activation, as it was given;
+                `self.teacher_shape` is that of its grid.
+        """
 
     def call(
         self, student: Tensor, teacher: Tensor, training: bool = False
@@ -139,23 +148,9 @@ class ProjectionWithNorm(ShapeAdapter):
     _ALWAYS_PROJECTS = True
     _WITH_BIAS = False
 
-    def __init__(
-        self,
-        student_shape: Shape,
-        teacher_shape: Shape,
-        *,
-        equal: Sequence[str] = ("width", "grid"),
-        always_projects: bool | None = None,
-    ) -> None:
-        super().__init__(
-            *(student_shape, teacher_shape),
-            equal=equal,
-            always_projects=always_projects,
-        )
-        self.built = False
+    def _build_more(self, teacher_shape: Shape) -> None:
         self._norm = keras.layers.BatchNormalization(dtype="float32")
         self._norm.build(self.teacher_shape)
-        self.built = True
 
     def call(
         self, student: Tensor, teacher: Tensor, training: bool = False
@@ -183,28 +178,13 @@ class VarianceAdapter(ShapeAdapter):
 
     _ALWAYS_PROJECTS = True
 
-    def __init__(
-        self,
-        student_shape: Shape,
-        teacher_shape: Shape,
-        *,
-        equal: Sequence[str] = ("width", "grid"),
-        always_projects: bool | None = None,
-    ) -> None:
-        super().__init__(
-            *(student_shape, teacher_shape),
-            equal=equal,
-            always_projects=always_projects,
-        )
-        # Keras adds weights only to a layer that is not built.
-        self.built = False
+    def _build_more(self, teacher_shape: Shape) -> None:
         self._raw_variance = self.add_weight(
             shape=(teacher_shape[-1],),
             # softplus of this is 5
             initializer=keras.initializers.Constant(4.9932393),
             name="raw_variance",
         )
-        self.built = True
 
     def call(
         self, student: Tensor, teacher: Tensor, training: bool = False
@@ -230,26 +210,13 @@ class MaskedGenerationAdapter(ShapeAdapter):
 
     _HIDDEN_FRACTION = 0.5
 
-    def __init__(
-        self,
-        student_shape: Shape,
-        teacher_shape: Shape,
-        *,
-        equal: Sequence[str] = ("width", "grid"),
-        always_projects: bool | None = None,
-    ) -> None:
-        super().__init__(
-            *(student_shape, teacher_shape),
-            equal=equal,
-            always_projects=always_projects,
-        )
+    def _build_more(self, teacher_shape: Shape) -> None:
         shape = self.teacher_shape
         if not 3 <= len(shape) <= MOST_AXES + 2:
             raise ValueError(
                 f"Masked generation needs a grid of 1 to {MOST_AXES} axes. "
                 f"Pair other layers. Received: teacher {teacher_shape}"
             )
-        self.built = False
         self._seed = keras.random.SeedGenerator()
         convolution = {
             3: keras.layers.Conv1D,
@@ -270,7 +237,6 @@ class MaskedGenerationAdapter(ShapeAdapter):
         ]
         for layer in self._draw:
             layer.build(shape)
-        self.built = True
 
     def call(
         self, student: Tensor, teacher: Tensor, training: bool = False

@@ -50,14 +50,14 @@ def measure_batch(
     counted = {}
     for name, logits in taught.items():
         figures[name] = _of_outputs(logits)
-        answers = learnt.get(name)
+        student_logits = learnt.get(name)
         is_counted = _is_counted(
-            logits, answers, weights.get(name, weights.get(None))
+            logits, student_logits, weights.get(name, weights.get(None))
         )
         label = labels.get(name, labels.get(None))
-        if answers is not None and label is not None:
+        if student_logits is not None and label is not None:
             accuracy, is_counted = _accuracy(
-                logits, answers, label, is_counted=is_counted
+                logits, student_logits, label, is_counted=is_counted
             )
             figures[name].update(accuracy)
         counted[name] = is_counted
@@ -111,11 +111,11 @@ def _of_outputs(logits: Tensor) -> Figures:
     }
 
 
-def _is_counted(logits: Tensor, answers: Any, weight: Any) -> Tensor:
+def _is_counted(logits: Tensor, student_logits: Any, weight: Any) -> Tensor:
     """Positions that no mask and no weight of 0 leaves out, bool (B, ...)."""
     shape = tf.shape(logits)[:-1] if logits.shape.rank > 1 else tf.shape(logits)
     is_counted = tf.ones(shape, tf.bool)
-    masks = [getattr(x, "_keras_mask", None) for x in (logits, answers)]
+    masks = [getattr(x, "_keras_mask", None) for x in (logits, student_logits)]
     for mask in (*masks, None if weight is None else weight != 0):
         if mask is not None:
             is_counted &= _fitting(mask, is_counted.shape.rank)
